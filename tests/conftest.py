@@ -1,0 +1,30 @@
+"""Eight fake devices, strict ranks and one persistent compilation cache for every test."""
+
+import os
+from pathlib import Path
+
+import jax
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_CACHE", str(ROOT / ".jax_cache")))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real photographs that stands beside a checkout."""
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real photographs: {folder} is missing")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The reference numbers kept in the repository."""
+    return ROOT / "tests" / "golden"
