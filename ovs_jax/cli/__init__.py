@@ -1,0 +1,1 @@
+"""The command ``ovs-jax``: one file a subcommand."""

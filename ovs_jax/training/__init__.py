@@ -1,0 +1,1 @@
+"""Training: state, schedule, optimizer, objectives, step, checkpoints, log and the one loop."""
