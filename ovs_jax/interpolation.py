@@ -1,7 +1,7 @@
 """Separable resizing as matrices: one for the rows, one for the columns, computed on the host.
 
-A resize is linear, so ``rows @ image @ columns.T`` is the whole operation: exact, differentiable and one small
-program whatever the sizes. NumPy only.
+A resize is linear, so ``rows @ image @ columns.T`` is the whole operation: exact, differentiable
+and one small program whatever the sizes. NumPy only.
 """
 
 from functools import lru_cache
@@ -17,8 +17,8 @@ def linear_matrix(size: int, new_size: int, *, align_corners: bool) -> Float[np.
     Args:
       size: samples before.
       new_size: samples after.
-      align_corners: whether the first and last samples keep their places; otherwise pixels are areas
-        and their centres lie at half positions.
+      align_corners: whether the first and last samples keep their places; otherwise pixels are
+        areas and their centres lie at half positions.
 
     Returns:
       A float32 matrix; each row sums to one.
@@ -38,7 +38,8 @@ def linear_matrix(size: int, new_size: int, *, align_corners: bool) -> Float[np.
 
 @lru_cache(maxsize=256)
 def cubic_matrix(size: int, new_size: int) -> Float[np.ndarray, "o i"]:
-    """The matrix of cubic convolution (a = -0.75, half-pixel centres, edges clamped, no antialiasing).
+    """The matrix of cubic convolution (a = -0.75, half-pixel centres, edges clamped, no
+    antialiasing).
 
     This is the bicubic resize that published vision transformers use for position embeddings;
     ``jax.image.resize`` has a = -0.5 and never agrees with it.

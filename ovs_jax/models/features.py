@@ -60,7 +60,8 @@ class SegmentFeatures:
     Attributes:
       image_embedding: the projected whole image.
       group_embeddings: the projected groups.
-      group_maps: the share of each patch in each group; the soft assignments of all stages multiplied.
+      group_maps: the share of each patch in each group; the soft assignments of all stages
+        multiplied.
     """
 
     image_embedding: Float[Array, "b e"]

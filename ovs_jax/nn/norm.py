@@ -18,7 +18,7 @@ class LayerNorm(nnx.Module):
         self.eps = eps
 
     def __call__(self, x: Float[Array, "*s d"]) -> Float[Array, "*s d"]:
-        """Returns ``x`` with zero mean and unit variance, scaled and shifted, in the dtype of ``x``."""
+        """Returns ``x`` with zero mean and unit variance, scaled and shifted, in its dtype."""
         wide = x.astype(jnp.float32)
         centred = wide - wide.mean(-1, keepdims=True)
         variance = jnp.square(centred).mean(-1, keepdims=True)
@@ -29,13 +29,13 @@ class LayerNorm(nnx.Module):
 class BatchNorm(nnx.Module):
     """Batch normalisation over every axis but the last, in float32.
 
-    Under ``jit`` with a sharded batch the statistics are those of the global batch. In training each call
-    normalises with the statistics of its own input and moves the running ones, the variance by the unbiased
-    estimate (n - 1), which is what published checkpoints hold.
+    Under ``jit`` with a sharded batch the statistics are those of the global batch. In training
+    each call normalises with the statistics of its own input and moves the running ones, the
+    variance by the unbiased estimate (n - 1), which is what published checkpoints hold.
 
     Attributes:
       momentum: the share of the new statistics in the running ones.
-      train: set by ``functional.bind``.
+      use_batch_statistics: set by ``functional.bind``.
     """
 
     def __init__(self, width: int, *, eps: float = 1e-5, momentum: float = 0.1) -> None:
@@ -45,23 +45,25 @@ class BatchNorm(nnx.Module):
         self.variance = nnx.BatchStat(jnp.ones(width))
         self.eps = eps
         self.momentum = momentum
-        self.train = False
+        self.use_batch_statistics = False
 
-    def set_view(self, train: bool | None = None, **kwargs: object) -> dict[str, object]:
+    def set_view(
+        self, use_batch_statistics: bool | None = None, **kwargs: object
+    ) -> dict[str, object]:
         """Called by ``nnx.view``.
 
         Args:
-          train: whether to use and record the statistics of the batch.
+          use_batch_statistics: whether to use and record the statistics of the batch.
           kwargs: what other modules may want.
         """
-        if train is not None:
-            self.train = train
+        if use_batch_statistics is not None:
+            self.use_batch_statistics = use_batch_statistics
         return kwargs
 
     def __call__(self, x: Float[Array, "*s d"]) -> Float[Array, "*s d"]:
-        """Returns the normalised input in its own dtype; in training, moves the running statistics."""
+        """Returns the normalised input in its dtype; in training, moves the running values."""
         wide = x.astype(jnp.float32)
-        if not self.train:
+        if not self.use_batch_statistics:
             mean, variance = self.mean[...], self.variance[...]
         else:
             axes = tuple(range(x.ndim - 1))

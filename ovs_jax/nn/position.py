@@ -23,7 +23,7 @@ class PositionEmbedding(nnx.Module):
 def resize_positions(
     grid: Float[Array, "i j d"], rows: int, cols: int
 ) -> Float[Array, "rows cols d"]:
-    """Bicubic resize with a = -0.75 and no antialiasing; the identity where the size is the same."""
+    """Bicubic resize, a = -0.75, no antialiasing; the identity where the size is the same."""
     if grid.shape[:2] == (rows, cols):
         return grid
     vertical = jnp.asarray(cubic_matrix(grid.shape[0], rows), grid.dtype)

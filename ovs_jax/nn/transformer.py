@@ -67,7 +67,7 @@ class Block(nnx.Module):
 
 
 class CrossBlock(nnx.Module):
-    """A cross-attention block: no norm before the attention, one after the MLP (GroupViT, section 3.1)."""
+    """Cross-attention without a norm before it, with one after the MLP (GroupViT, section 3.1)."""
 
     def __init__(self, width: int, heads: int, *, mlp_ratio: float = 4.0, rngs: nnx.Rngs) -> None:
         self.attention = Attention(width, heads, rngs=rngs)

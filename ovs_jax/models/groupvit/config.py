@@ -50,8 +50,8 @@ class EncoderConfig:
         grouping = sum(tokens > 0 for tokens in self.group_tokens)
         if len(self.output_groups) != grouping or any(self.group_tokens[grouping:]):
             raise ValueError(
-                f"encoder: expected one of output_groups {self.output_groups} for each stage with group "
-                f"tokens {self.group_tokens}, the stages without group tokens last"
+                f"encoder: expected one of output_groups {self.output_groups} for each stage with "
+                f"group tokens {self.group_tokens}, the stages without group tokens last"
             )
         if self.image_size % self.patch_size:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""The grouping vision transformer: stages of blocks, each but the last ended by a grouping block."""
+"""The grouping vision transformer: stages of blocks, all but the last ended by grouping."""
 
 from collections.abc import Sequence
 

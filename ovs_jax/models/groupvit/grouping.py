@@ -51,7 +51,7 @@ class GroupAssignment(nnx.Module):
 
 
 def straight_through(soft: Float[Array, "b g n"]) -> Float[Array, "b g n"]:
-    """One-hot over the groups (the first maximum wins), with the gradient of the soft assignment."""
+    """One-hot over the groups (the first maximum wins), with the gradient of ``soft``."""
     groups = soft.shape[1]
     hard = jax.nn.one_hot(soft.argmax(1), groups, axis=1, dtype=soft.dtype)
     return jax.lax.stop_gradient(hard - soft) + soft

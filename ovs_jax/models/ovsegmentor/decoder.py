@@ -21,13 +21,14 @@ class DecoderLayer(nnx.Module):
         self,
         question: Float[Array, "b l d"],
         groups: Float[Array, "b g d"],
-        previous: Float[Array, "b l d"],
+        previous: Float[Array, "b l d"] | None,
         *,
         mask: Bool[Array, "b 1 1 l"] | None,
     ) -> Float[Array, "b l d"]:
-        """Returns the question's tokens, informed by the groups and by the layer before."""
+        """Returns the question's tokens, informed by the groups and the layer before."""
         seen = self.cross(self.question_norm(question), self.group_norm(groups))
-        return self.out_norm(self.block(previous + seen, mask=mask) + seen)
+        entry = seen if previous is None else previous + seen
+        return self.out_norm(self.block(entry, mask=mask) + seen)
 
 
 class EntityDecoder(nnx.Module):
@@ -44,7 +45,7 @@ class EntityDecoder(nnx.Module):
         mask: Bool[Array, "b 1 1 l"] | None = None,
     ) -> Float[Array, "b l d"]:
         """Returns one token for every question token; the first one answers."""
-        x = question
+        x = None
         for layer in self.layers:
             x = layer(question, groups, x, mask=mask)
-        return x
+        return question if x is None else x

@@ -1,4 +1,4 @@
-"""OVSegmentor (Xu et al., CVPR 2023): grouping with masked entity completion and mask consistency."""
+"""OVSegmentor (Xu et al., CVPR 2023): masked entity completion and mask consistency."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""BERT (Devlin et al., 2019) and RoBERTa (Liu et al., 2019): post-norm bidirectional transformers."""
+"""BERT (Devlin et al., 2019) and RoBERTa (Liu et al., 2019): post-norm transformers."""
 
 import jax
 import jax.numpy as jnp
@@ -43,8 +43,8 @@ class BertLayer(nnx.Module):
 class Bert(nnx.Module):
     """The encoder without its pooler, which neither published model uses.
 
-    RoBERTa differs in eps, in having one token type, and in counting positions from the padding id on,
-    padding not counted.
+    RoBERTa differs in eps, in having one token type, and in counting positions from the padding id
+    on, padding not counted.
     """
 
     def __init__(self, config: TextConfig, *, rngs: nnx.Rngs) -> None:

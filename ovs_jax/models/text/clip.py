@@ -16,7 +16,7 @@ EPS = 1e-5
 
 
 class ClipText(nnx.Module):
-    """Pre-norm blocks with quick-GELU and a causal mask; padding comes last, so it is never seen."""
+    """Pre-norm blocks with quick-GELU and a causal mask; padding, being last, is never seen."""
 
     def __init__(self, config: TextConfig, *, rngs: nnx.Rngs) -> None:
         self.token_embedding = nnx.Param(

@@ -9,8 +9,8 @@ class TextConfig:
     """A text transformer.
 
     Attributes:
-      kind: ``clip`` (causal, pre-norm, pooled at the last kept token), ``bert`` or ``roberta`` (post-norm,
-        pooled at the first token).
+      kind: ``clip`` (causal, pre-norm, pooled at the last kept token), ``bert`` or ``roberta``
+        (post-norm, pooled at the first token).
       vocabulary: number of token ids.
       length: most tokens of a text.
       width: channels of every token.
