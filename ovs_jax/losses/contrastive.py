@@ -1,4 +1,4 @@
-"""Global contrast between images and texts (GroupViT §3.2, equation 6; OVSegmentor uses it twice)."""
+"""Global contrast between images and texts (GroupViT §3.2, equation 6)."""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ def clamped_scale(logit_scale: Float[Array, ""]) -> Float[Array, ""]:
 
 
 def unit(x: Float[Array, "*batch e"]) -> Float[Array, "*batch e"]:
-    """Scales vectors to length one in float32; vectors shorter than 1e-12 keep a finite gradient."""
+    """Scales vectors to length one in float32, with a finite gradient at zero."""
     x = x.astype(jnp.float32)
     square = jnp.sum(jnp.square(x), axis=-1, keepdims=True)
     return x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
@@ -26,8 +26,8 @@ def similarity_logits(
 ) -> Float[Array, "b m"]:
     """Cosine of every image with every text, times the clamped scale.
 
-    The product is taken at full float32 precision: it is a small part of a step and its error is multiplied
-    by up to 100.
+    The product is taken at full float32 precision: it is a small part of a step and its error is
+    multiplied by up to 100.
     """
     cosine = jnp.einsum("be,me->bm", unit(image), unit(text), precision=jax.lax.Precision.HIGHEST)
     return cosine * clamped_scale(logit_scale)

@@ -1,9 +1,10 @@
 """Cross-image mask consistency (OVSegmentor §3.4; steps and constants as in the golden README).
 
-The maps of a momentum encoder on a partner image teach the maps that the queries of an image draw on that
-partner. Maps live on the patch grid and are compared on the pixel grid. Upsampling is linear, so with the QR
-decomposition ``A = Q R`` of its matrix all lengths and distances are those of the small map ``R x``: matching
-never leaves the patch grid. The dice needs pixels, and visits one group of all images at a time.
+The maps of a momentum encoder on a partner image teach the maps that the queries of an image draw
+on that partner. Maps live on the patch grid and are compared on the pixel grid. Upsampling is
+linear, so with the QR decomposition ``A = Q R`` of its matrix all lengths and distances are those
+of the small map ``R x``: matching never leaves the patch grid. The dice needs pixels, and visits
+one group of all images at a time.
 """
 
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from ovs_jax.losses.matching import match_maps
 TARGET_SHARE = 0.6
 """A pixel belongs to a target where its sigmoid reaches this share of the map's largest."""
 FLAT = 1e-6
-"""A map whose range is below this share of its size is constant up to rounding: it has no shape to stretch."""
+"""A map whose range is below this share of its size is constant up to rounding."""
 Match = Callable[[Float[Array, "b g g"]], Int[Array, "b g"]]
 _einsum = partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
 
@@ -59,14 +60,15 @@ def mask_consistency(
 ) -> Float[Array, ""]:
     """The mask consistency loss of a batch.
 
-    A constant predicted map counts as empty (its stretch would be 0/0). A map that is not finite makes the loss
-    NaN, so that the training loop sees it.
+    A constant predicted map counts as empty (its stretch would be 0/0). A map that is not finite
+    makes the loss NaN, so that the training loop sees it.
 
     Args:
-      predicted: raw query-key products on the partner's patches; the only input that gets a gradient.
+      predicted: raw query-key products on the partner's patches; the only input that gets a
+        gradient.
       target: raw query-key products of the momentum encoder.
-      detached: the predicted maps that get no gradient, for the first ``k <= g`` of them (the published model
-        ranks the groups of the last stage but compares the maps of the first).
+      detached: the predicted maps that get no gradient, for the first ``k <= g`` of them (the
+        published model ranks the groups of the last stage but compares the maps of the first).
       grid: rows and columns of the patch grid, ``rows * columns == n``.
       size: side of the square pixel grid.
       reduction: whether images are summed (the published scale) or averaged.
@@ -128,7 +130,7 @@ def least_agreeing_groups(
 
 
 def _interpolation(points: int, size: int) -> np.ndarray:
-    """The matrix that resamples ``points`` values to ``size`` with both ends kept (align_corners)."""
+    """The matrix that resamples ``points`` values to ``size`` with both ends kept."""
     at = np.arange(size) * ((points - 1) / max(size - 1, 1))
     return np.maximum(0.0, 1.0 - np.abs(at[:, None] - np.arange(points)))
 
@@ -145,7 +147,8 @@ def matching_cost(
 ) -> Float[Array, "b g g"]:
     """Euclidean distance of upsampled maps of length one, taken on the patch grid; no gradient.
 
-    Differences are squared and summed as they are: ``2 - 2 cos`` would lose small distances to rounding.
+    Differences are squared and summed as they are: ``2 - 2 cos`` would lose small distances to
+    rounding.
     """
     first = _isometric(jax.lax.stop_gradient(predicted), size)[:, :, None]
     second = _isometric(jax.lax.stop_gradient(target), size)[:, None, :]
@@ -168,7 +171,7 @@ def _isometric(maps: Float[Array, "b g rows cols"], size: int) -> Float[Array, "
 
 
 def stretch(maps: Float[Array, "*batch h w"]) -> Float[Array, "*batch h w"]:
-    """Maps each map's least value to 0 and its largest to 1; a constant map to 0 with no gradient."""
+    """Maps each map's least value to 0 and its largest to 1; a constant map to 0."""
     low = jnp.min(maps, axis=(-2, -1), keepdims=True)
     span = jnp.max(maps, axis=(-2, -1), keepdims=True) - low
     size = jax.lax.stop_gradient(jnp.max(jnp.abs(maps), axis=(-2, -1), keepdims=True))
@@ -182,7 +185,7 @@ def _above_threshold(maps: Float[Array, "*batch h w"]) -> Float[Array, "*batch h
 
 
 def binarize(maps: Float[Array, "*batch h w"]) -> Float[Array, "*batch h w"]:
-    """1.0 where a pixel's sigmoid is at least 0.6 of its map's largest, else 0.0; NaN where the map has one."""
+    """1.0 where a pixel's sigmoid is at least 0.6 of its map's largest, else 0.0; NaN stays."""
     above = _above_threshold(maps)
     return jnp.where(jnp.isnan(above), above, (above >= 0).astype(maps.dtype))
 
@@ -195,8 +198,8 @@ def _dice(
 ) -> Float[Array, " b"]:
     """Dice loss over all groups and pixels of each image together, smoothed by one.
 
-    A scan over groups holds the pixels of one group at a time, recomputed for the gradient. It leaves the batch
-    axis whole, so that a sharded batch stays where it is.
+    A scan over groups holds the pixels of one group at a time, recomputed for the gradient. It
+    leaves the batch axis whole, so that a sharded batch stays where it is.
     """
 
     @jax.checkpoint

@@ -1,4 +1,4 @@
-"""Contrast of an image with several prompts made from its own caption (GroupViT §3.2, equations 7 to 9)."""
+"""Contrast of an image with several prompts made from its own caption (GroupViT §3.2)."""
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +12,15 @@ def multi_label_contrastive(
 ) -> Float[Array, ""]:
     """Contrasts each image with all prompts of the batch, and each prompt with all images.
 
-    An image's target is uniform over its own ``k`` prompts (the published code; the paper writes the logarithm
-    of their summed probability instead). A prompt's target is its image. Prompts may repeat.
+    An image's target is uniform over its own ``k`` prompts (the published code; the paper writes
+    the logarithm of their summed probability instead). A prompt's target is its image. Prompts may
+    repeat.
 
     Args:
       image: one embedding an image, of any length.
       prompts: the embeddings of the ``k`` prompts of each image.
-      logit_scale: logarithm of the inverse temperature, apart from that of the caption loss; clamped at 100.
+      logit_scale: logarithm of the inverse temperature, apart from that of the caption loss;
+        clamped at 100.
 
     Returns:
       The mean of the two cross entropies in nats, float32.
