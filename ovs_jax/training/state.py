@@ -115,12 +115,3 @@ def scratch(plan: Plan, seed: int) -> State:
         return {"params": params, "stats": stats, "optimizer": moments, "step": jnp.int32(0)}
 
     return jax.jit(draw, out_shardings=plan.shardings)(jax.random.key(seed))
-
-
-def with_weights(
-    plan: Plan, state: State, params: functional.Tree, stats: functional.Tree
-) -> State:
-    """A state that starts from given weights: step 0 and empty moments, in the plan's layout."""
-    placed = {"params": params, "stats": stats}
-    layout = {name: plan.shardings[name] for name in placed}
-    return state | jax.device_put(placed, layout)
