@@ -133,7 +133,7 @@ class Checkpoints:
             folder = self.folder / str(step)
             try:
                 shapes, metadata = checkpoint.read_shapes(folder), checkpoint.read_metadata(folder)
-                _check_positions(folder)
+                _positions(folder)
             except checkpoint.UNREADABLE as error:
                 self._set_aside(step, error)
                 continue
@@ -151,15 +151,19 @@ class Checkpoints:
         return None
 
     def _move(self, step: int, iterator: grain.DatasetIterator) -> None:
+        files = _positions(self.folder / str(step))
+        own = f"process_{jax.process_index()}-of-{jax.process_count()}.json"
+        # The position of the stream is the same in all processes; a run of another number of them
+        # takes the first's.
+        file = next((file for file in files if file.name == own), files[0])
         try:
-            position = grain.checkpoint.CheckpointRestore(iterator)
-            self._manager.restore(step, args=ocp.args.Composite(data=position))
+            iterator.set_state(json.loads(file.read_text()))
         except (KeyError, ValueError, TypeError) as error:
             raise ValueError(
                 f"checkpoint {self.folder / str(step)}: the position of its data iterator does not "
-                f"fit this run ({error!r}). Resume with the number of processes and the data "
-                "settings (data.workers among them) that it was saved with"
+                f"fit the data of this run ({error})"
             ) from error
+        iterator.start_prefetch()
 
     def _set_aside(self, step: int, error: Exception) -> None:
         source = self.folder / str(step)
@@ -190,11 +194,14 @@ class Checkpoints:
         self._manager.close()
 
 
-def _check_positions(folder: Path) -> None:
-    """Raises what is in `checkpoint.UNREADABLE` unless every position file is whole."""
-    for file in (folder / "data").iterdir():
-        if file.suffix == ".json":
-            json.loads(file.read_text())
+def _positions(folder: Path) -> list[Path]:
+    """The position files of a step's folder; raises what is in `UNREADABLE` if they are damaged."""
+    files = sorted((folder / "data").glob("process_*.json"))
+    if not files:
+        raise FileNotFoundError(f"{folder / 'data'} holds no position")
+    for file in files:
+        json.loads(file.read_text())
+    return files
 
 
 def package_versions() -> dict[str, str]:

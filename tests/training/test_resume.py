@@ -164,8 +164,21 @@ def test_other_data_settings_are_named(tmp_path: Path) -> None:
     other = iter(grain.experimental.WindowShuffleIterDataset(
         mixed.to_iter_dataset(), window_size=2, seed=0
     ))  # fmt: skip
-    with pytest.raises(ValueError, match=r"data iterator does not fit .*data.workers"):
+    with pytest.raises(ValueError, match=r"checkpoints/1: the position of its data iterator"):
         again.restore(plan, other)
+    again.close()
+
+
+def test_a_run_of_fewer_processes_takes_the_position_of_the_first(tmp_path: Path) -> None:
+    plan, run, iterator = make_plan(), open_run(tmp_path), data()
+    next(iterator)
+    run.save(1, states.scratch(plan, 0), iterator)
+    run.close()
+    folder = tmp_path / "checkpoints/1/data"
+    (folder / "process_0-of-1.json").rename(folder / "process_0-of-2.json")
+    again, fresh = open_run(tmp_path), data()
+    assert again.restore(plan, fresh) is not None
+    np.testing.assert_array_equal(next(fresh), next(iterator))
     again.close()
 
 
