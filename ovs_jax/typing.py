@@ -52,7 +52,9 @@ class ClassSet:
         clean = [name.strip().lower() for name in self.names]
         twice = sorted({name for name in clean if clean.count(name) > 1})
         if twice:
-            raise ValueError(f"class list '{self.name}': expected every class once, got {twice} twice")
+            raise ValueError(
+                f"class list '{self.name}': expected every class once, got {twice} twice"
+            )
 
     @property
     def foreground(self) -> tuple[str, ...]:

@@ -11,7 +11,9 @@ SHARED = ROOT.parent / "shared"
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_CACHE", str(ROOT / ".jax_cache")))
+jax.config.update(
+    "jax_compilation_cache_dir", os.environ.get("JAX_CACHE", str(ROOT / ".jax_cache"))
+)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
