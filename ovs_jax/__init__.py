@@ -1,7 +1,7 @@
 """Open-vocabulary semantic segmentation learned from captions, in JAX.
 
-``ovs_jax.load(path)`` gives a segmenter for a trained checkpoint. Nothing heavy is imported before it
-is asked for, so that input workers can import ``ovs_jax.data`` without JAX.
+``ovs_jax.load(path)`` gives a segmenter for a trained checkpoint. Nothing heavy is imported before
+it is asked for, so that input workers can import ``ovs_jax.data`` without JAX.
 """
 
 from importlib import import_module

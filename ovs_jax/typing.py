@@ -1,7 +1,7 @@
 """The shape glossary and the types that every part of the package shares.
 
-Shapes stand in signatures with jaxtyping, ``x: Float[Array, "b n d"]``, and are checked in tests only.
-One letter means one thing everywhere:
+Shapes stand in signatures with jaxtyping, ``x: Float[Array, "b n d"]``, and are checked in tests
+only. One letter means one thing everywhere:
 
 =======  =====================================================================================
 ``b``    batch: images, or pairs of image and caption
@@ -23,8 +23,9 @@ from typing import Any
 Batch = dict[str, Any]
 """A nested dict of arrays with the batch as first axis. Texts are ``{"ids": int32, "mask": bool}``.
 
-Keys: ``image`` (b h w 3, normalised), ``caption`` (b l), ``prompts`` (b k l), ``question`` (b l), ``answer``
-(b l), ``cross_image`` (b h w 3), ``cross_entity`` (b l). An objective names the ones it needs.
+Keys: ``image`` (b h w 3, normalised), ``caption`` (b l), ``prompts`` (b k l), ``question`` (b l),
+``answer`` (b l), ``cross_image`` (b h w 3), ``cross_entity`` (b l). An objective names the ones it
+needs.
 """
 
 
@@ -34,8 +35,8 @@ class ClassSet:
 
     Attributes:
       name: what tables and files call it, such as ``voc21``.
-      names: one name a label id. With ``has_background`` the first is the background, which is never
-        described in words but found by a threshold.
+      names: one name a label id. With ``has_background`` the first is the background, which is
+        never described in words but found by a threshold.
       has_background: whether label 0 is the background.
     """
 

@@ -1,0 +1,1 @@
+"""Segmentation with words, and how well it goes."""

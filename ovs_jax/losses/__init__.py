@@ -1,1 +1,1 @@
-"""Losses as pure functions of arrays, in float32."""
+"""Pure functions of arrays."""

@@ -1,0 +1,1 @@
+"""GroupViT and OVSegmentor as Flax NNX modules."""

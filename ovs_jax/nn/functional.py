@@ -1,8 +1,9 @@
 """The one seam to Flax: modules in, plain nested dicts of arrays out.
 
 Everywhere else a model is a ``Static`` (what the module is) plus dicts of arrays (what it holds). A
-parameter's path, ``image_encoder/stages/0/blocks/1/attention/key/kernel``, is a public name: freezing, weight
-decay, sharding, conversion and checkpoints all speak of paths, matched by regular expressions.
+parameter's path, ``image_encoder/stages/0/blocks/1/attention/key/kernel``, is a public name:
+freezing, weight decay, sharding, conversion and checkpoints all speak of paths, matched by regular
+expressions.
 """
 
 import re
@@ -59,7 +60,7 @@ def bind(static: Static, params: Tree, stats: Tree, *, train: bool = False) -> A
       A module that lives as long as the trace. Read what it recorded with `batch_statistics`.
     """
     module = nnx.merge(static, _indexed(params), _indexed(stats))
-    return nnx.view(module, train=train)
+    return nnx.view(module, use_batch_statistics=train)
 
 
 def batch_statistics(module: nnx.Module) -> Tree:

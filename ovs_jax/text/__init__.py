@@ -1,0 +1,1 @@
+"""Words: tokenizers, prompts and entities; NumPy only."""

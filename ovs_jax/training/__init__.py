@@ -1,0 +1,1 @@
+"""Objectives, the step, checkpoints and the one loop."""

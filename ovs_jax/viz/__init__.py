@@ -1,0 +1,1 @@
+"""Pictures: palettes, overlays and curves; NumPy only."""

@@ -1,0 +1,77 @@
+"""GroupViT (Xu et al., CVPR 2022): an image-text model whose image encoder groups."""
+
+import math
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Key
+
+from ovs_jax.models.features import ImageFeatures, SegmentFeatures, Text, TextFeatures
+from ovs_jax.models.groupvit.config import EncoderConfig, GroupViTConfig
+from ovs_jax.models.groupvit.encoder import GroupingEncoder, group_maps
+from ovs_jax.models.projector import Projector, ProjectorConfig
+from ovs_jax.models.text import TextConfig, text_encoder
+
+INITIAL_LOGIT_SCALE = math.log(1 / 0.07)
+
+
+class ImageTextModel(nnx.Module):
+    """What GroupViT and OVSegmentor share: two encoders, two projectors and a temperature."""
+
+    def __init__(
+        self,
+        encoder: EncoderConfig,
+        text: TextConfig,
+        projector: ProjectorConfig,
+        *,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.image_encoder = GroupingEncoder(encoder, rngs=rngs)
+        self.text_encoder = text_encoder(text, rngs=rngs)
+        self.image_projector = Projector(encoder.width, projector, rngs=rngs)
+        self.text_projector = Projector(text.width, projector, rngs=rngs)
+        self.logit_scale = nnx.Param(jnp.asarray(INITIAL_LOGIT_SCALE))
+
+    def encode_image(
+        self,
+        images: Float[Array, "b h w 3"],
+        *,
+        key: Key[Array, ""] | None = None,
+        gumbel: Sequence[Float[Array, "b g n"]] | None = None,
+    ) -> ImageFeatures:
+        """Encodes images without projecting them; arguments as `GroupingEncoder`."""
+        return self.image_encoder(images, key=key, gumbel=gumbel)
+
+    def project_image(self, x: Float[Array, "*s d"]) -> Float[Array, "*s e"]:
+        """Projects pooled or group features into the shared space, not normalised."""
+        return self.image_projector(x)
+
+    def encode_text(self, text: Text, *, key: Key[Array, ""] | None = None) -> TextFeatures:
+        """Encodes texts without projecting them."""
+        return self.text_encoder(text, key=key)
+
+    def project_text(self, x: Float[Array, "*s d"]) -> Float[Array, "*s e"]:
+        """Projects text features into the shared space, not normalised."""
+        return self.text_projector(x)
+
+    def segment_features(self, images: Float[Array, "b h w 3"]) -> SegmentFeatures:
+        """One pass of the image encoder, without noise: all that segmentation needs."""
+        features = self.encode_image(images)
+        patch = self.image_encoder.patch_embedding.patch_size
+        rows, cols = images.shape[1] // patch, images.shape[2] // patch
+        return SegmentFeatures(
+            image_embedding=self.project_image(features.pooled),
+            group_embeddings=self.project_image(features.groups),
+            group_maps=group_maps(features.assignments, rows, cols),
+        )
+
+
+class GroupViT(ImageTextModel):
+    """GroupViT; its multi-label loss has a temperature of its own (section 3.2)."""
+
+    def __init__(self, config: GroupViTConfig, *, rngs: nnx.Rngs) -> None:
+        super().__init__(config.encoder, config.text, config.projector, rngs=rngs)
+        self.multi_label_logit_scale = (
+            nnx.Param(jnp.asarray(INITIAL_LOGIT_SCALE)) if config.multi_label else None
+        )

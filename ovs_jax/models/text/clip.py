@@ -1,0 +1,69 @@
+"""The causal text transformer of CLIP (Radford et al., 2021, section 2.4), also GroupViT's."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Key
+
+from ovs_jax.models.features import Text, TextFeatures
+from ovs_jax.models.text.config import TextConfig
+from ovs_jax.nn.attention import KERNEL_INIT
+from ovs_jax.nn.norm import LayerNorm
+from ovs_jax.nn.stochastic import split
+from ovs_jax.nn.transformer import Block
+
+EPS = 1e-5
+
+
+class ClipText(nnx.Module):
+    """Pre-norm blocks with quick-GELU and a causal mask; padding, being last, is never seen."""
+
+    def __init__(self, config: TextConfig, *, rngs: nnx.Rngs) -> None:
+        self.token_embedding = nnx.Param(
+            KERNEL_INIT(rngs.params(), (config.vocabulary, config.width))
+        )
+        self.position_embedding = nnx.Param(
+            KERNEL_INIT(rngs.params(), (config.length, config.width))
+        )
+        self.blocks = nnx.List(
+            Block(
+                config.width,
+                config.heads,
+                mlp_ratio=config.hidden / config.width,
+                activation="quick_gelu",
+                eps=EPS,
+                rngs=rngs,
+            )
+            for _ in range(config.depth)
+        )
+        self.norm = LayerNorm(config.width, eps=EPS)
+        self.remat = config.remat
+
+    def __call__(self, text: Text, *, key: Key[Array, ""] | None = None) -> TextFeatures:
+        """Encodes texts.
+
+        Args:
+          text: ``ids`` and ``mask``, both b l; the last kept token is the end-of-text token.
+          key: random key of the training noise.
+
+        Returns:
+          Features of every token after the final norm, and of the end-of-text token.
+        """
+        ids, mask = text["ids"], text["mask"]
+        length = ids.shape[1]
+        tokens = jnp.take(self.token_embedding[...], ids, axis=0)
+        x = tokens + self.position_embedding[:length][None]
+        causal = jnp.tril(jnp.ones((length, length), bool))[None, None]
+        for block, block_key in zip(self.blocks, split(key, len(self.blocks)), strict=True):
+            run = lambda y, k, block=block: block(y, mask=causal, key=k)  # noqa: E731
+            x = jax.checkpoint(run)(x, block_key) if self.remat else run(x, block_key)
+        x = self.norm(x)
+        last = jnp.maximum(mask.sum(1) - 1, 0)
+        return TextFeatures(
+            pooled=jnp.take_along_axis(x, last[:, None, None], axis=1)[:, 0], tokens=x
+        )
+
+
+def end_of_text_mask(ids: Float[Array, "b l"]) -> Float[Array, "b l"]:
+    """The mask of CLIP token ids, whose end-of-text token is the largest id."""
+    return jnp.arange(ids.shape[1])[None] <= ids.argmax(1)[:, None]

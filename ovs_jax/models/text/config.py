@@ -1,0 +1,54 @@
+"""Sizes of the text encoders."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """A text transformer.
+
+    Attributes:
+      kind: ``clip`` (causal, pre-norm, pooled at the last kept token), ``bert`` or ``roberta``
+        (post-norm, pooled at the first token).
+      vocabulary: number of token ids.
+      length: most tokens of a text.
+      width: channels of every token.
+      depth: transformer layers.
+      heads: attention heads.
+      hidden: channels inside the MLPs.
+      dropout: rate after the embeddings and every sub-layer, and on attention (BERT and RoBERTa).
+      remat: whether a layer's activations are computed again in the backward pass.
+    """
+
+    kind: Literal["clip", "bert", "roberta"] = "clip"
+    vocabulary: int = 49408
+    length: int = 77
+    width: int = 256
+    depth: int = 12
+    heads: int = 4
+    hidden: int = 1024
+    dropout: float = 0.0
+    remat: bool = False
+
+
+BERT_BASE = TextConfig(
+    kind="bert",
+    vocabulary=30522,
+    length=512,
+    width=768,
+    depth=12,
+    heads=12,
+    hidden=3072,
+    dropout=0.1,
+)
+ROBERTA_BASE = TextConfig(
+    kind="roberta",
+    vocabulary=50265,
+    length=512,
+    width=768,
+    depth=12,
+    heads=12,
+    hidden=3072,
+    dropout=0.1,
+)
