@@ -40,8 +40,8 @@ def count_pixels(
       classes: the number of classes.
 
     Returns:
-      ``classes + 1`` rows of ``classes`` int32 counts; the last row has the pixels whose label names
-      no class.
+      ``classes + 1`` rows of ``classes`` int32 counts; the last row has the pixels whose label
+      names no class.
     """
     valid = truth >= 0
     pair = jnp.where(valid, truth * classes + predicted, 0)
@@ -114,7 +114,8 @@ class Confusion:
     @property
     def pixel_accuracy(self) -> float:
         """The share of pixels with a true class that was predicted rightly."""
-        return float(_ratio(self.intersection.sum(), self.truth_area.sum()))
+        total = int(self.truth_area.sum())
+        return int(self.intersection.sum()) / total if total else float("nan")
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -1,9 +1,9 @@
 """From groups and class embeddings to class scores of every pixel (golden README, Segmentation).
 
 Every pixel of a window belongs to one group and has that group's scores. Class scores of pixels are
-thus a membership map (pixels by groups) times a small table (groups by classes), and everything that
-is linear in the scores, averaging windows and resizing, is done to the memberships: eight maps a
-window in place of one for each of up to 171 classes.
+thus a membership map (pixels by groups) times a small table (groups by classes), and everything
+that is linear in the scores, averaging windows and resizing, is done to the memberships: eight maps
+a window in place of one for each of up to 171 classes.
 """
 
 from functools import partial
@@ -73,8 +73,12 @@ def add_background(
     return jnp.concatenate([(best < bar).astype(scores.dtype), scores], axis=-1)
 
 
-def upsample_maps(maps: Float[Array, "b rows cols g"], size: tuple[int, int]) -> Float[Array, "b h w g"]:
-    """Resizes group maps bilinearly from patches to pixels (half-pixel centres, no antialiasing)."""
+def upsample_maps(
+    maps: Float[Array, "b rows cols g"], size: tuple[int, int]
+) -> Float[Array, "b h w g"]:
+    """Resizes group maps bilinearly from patches to pixels (half-pixel centres, no
+    antialiasing).
+    """
     rows = linear_matrix(maps.shape[1], size[0], align_corners=False)
     cols = linear_matrix(maps.shape[2], size[1], align_corners=False)
     down = _einsum("yr,brcg->bycg", rows, maps.astype(jnp.float32))

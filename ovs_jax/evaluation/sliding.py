@@ -2,8 +2,8 @@
 
 Windows form a grid: each is a row interval times a column interval, and so is the number of windows
 that cover a pixel. Averaging the windows and resizing the average to the original size is therefore
-``sum over windows of rows @ window @ columns.T`` with two small matrices a window. They are computed
-on the host, so one compiled program serves images of every size. NumPy only.
+``sum over windows of rows @ window @ columns.T`` with two small matrices a window. They are
+computed on the host, so one compiled program serves images of every size. NumPy only.
 """
 
 from collections.abc import Iterator
@@ -55,9 +55,7 @@ class Geometry:
         """The (height, width) that an image of this height and width gets."""
         if not self.short_side:
             return height, width
-        return keep_ratio_size(
-            height, width, short_side=self.short_side, long_side=self.long_side
-        )
+        return keep_ratio_size(height, width, short_side=self.short_side, long_side=self.long_side)
 
 
 def window_starts(size: int, *, window: int, stride: int) -> tuple[int, ...]:
@@ -168,7 +166,8 @@ def tiles(
       new_size: (height, width) of the output.
       geometry: how they were cut.
       tile: side of a tile.
-      slots: the number of windows that the matrices make room for; those of absent windows are zero.
+      slots: the number of windows that the matrices make room for; those of absent windows are
+        zero.
 
     Yields:
       The tiles, row by row.
