@@ -5,6 +5,7 @@ the host. They merge by addition, exactly, in any order and over any number of h
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,17 +17,30 @@ IGNORED = -1
 
 
 def encode_truth(
-    label: Int[np.ndarray, "h w"], *, classes: int, ignore_label: int
+    label: Int[np.ndarray, "h w"],
+    *,
+    classes: int,
+    ignore_label: int = 255,
+    zero_label: Literal["keep", "drop"] = "keep",
 ) -> Int[np.ndarray, "h w"]:
     """Prepares stored labels for `count_pixels`.
 
+    Args:
+      label: what the data set stores.
+      classes: the number of classes.
+      ignore_label: the stored label of pixels that are not judged.
+      zero_label: ``drop`` where 0 means "other": it is ignored and 1 is the first class (ADE20K).
+
     Returns:
       `IGNORED` where the label is ``ignore_label``, ``classes`` where it names no class (such a
-      pixel has no true class, but predictions there are still counted), else the label.
+      pixel has no true class, but predictions there are still counted), else the class.
     """
+    ignored = label == ignore_label
+    if zero_label == "drop":
+        ignored |= label == 0
+        label = label - 1
     outside = (label < 0) | (label >= classes)
-    truth = np.where(outside, classes, label)
-    return np.where(label == ignore_label, IGNORED, truth).astype(np.int32)
+    return np.where(ignored, IGNORED, np.where(outside, classes, label)).astype(np.int32)
 
 
 def count_pixels(

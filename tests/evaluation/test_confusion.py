@@ -13,8 +13,8 @@ from ovs_jax.evaluation.confusion import (
 )
 
 
-def confusion_of(label, predicted, *, classes, ignore_label=255):
-    truth = encode_truth(np.asarray(label), classes=classes, ignore_label=ignore_label)
+def confusion_of(label, predicted, *, classes, **rules):
+    truth = encode_truth(np.asarray(label), classes=classes, **rules)
     counts = count_pixels(jnp.asarray(truth), jnp.asarray(predicted, jnp.int32), classes=classes)
     assert counts.dtype == jnp.int32
     return Confusion(np.asarray(counts))
@@ -57,6 +57,11 @@ def test_pixels_whose_label_names_no_class_only_enlarge_the_union_of_what_is_pre
     assert confusion.pixel_accuracy == 1.0
 
 
+def test_a_dropped_zero_label_is_ignored_and_the_classes_move_down():
+    truth = encode_truth(np.asarray([[0, 1, 3, 255, 4]]), classes=3, zero_label="drop")
+    assert truth.tolist() == [[-1, 0, 2, -1, 3]]
+
+
 def test_no_pixels_at_all_give_nan_and_no_warning():
     empty = Confusion.empty(2)
     assert np.isnan(empty.mean_iou)
@@ -68,11 +73,11 @@ def test_no_pixels_at_all_give_nan_and_no_warning():
 def test_the_published_metric_is_reproduced(golden, case):
     arrays = np.load(golden / "evaluation/miou.npz")
     classes = int(arrays[f"{case}.num_classes"])
+    zero_label = "drop" if arrays[f"{case}.reduce_zero_label"] else "keep"
     total = Confusion.empty(classes)
     for i in range(3):
-        total += confusion_of(
-            arrays[f"{case}.gt{i}"].astype(np.int32), arrays[f"{case}.pred{i}"], classes=classes
-        )
+        label, predicted = (arrays[f"{case}.{name}{i}"].astype(np.int32) for name in ("gt", "pred"))
+        total += confusion_of(label, predicted, classes=classes, zero_label=zero_label)
     np.testing.assert_array_equal(total.intersection, arrays[f"{case}.intersect"])
     union = total.truth_area + total.predicted_area - total.intersection
     np.testing.assert_array_equal(union, arrays[f"{case}.union"])

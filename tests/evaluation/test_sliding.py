@@ -61,7 +61,7 @@ def reference_average(windows, boxes, size):
 
 
 def resize(x, new_size, axis):
-    """Half-pixel bilinear along one axis in float64 (`jax.image.resize` places pixels in float32)."""
+    """Half-pixel bilinear along one axis, in float64."""
     size = x.shape[axis]
     at = np.clip((np.arange(new_size) + 0.5) * size / new_size - 0.5, 0, size - 1)
     low = at.astype(int)

@@ -17,7 +17,7 @@ INITIAL_LOGIT_SCALE = math.log(1 / 0.07)
 
 
 class ImageTextModel(nnx.Module):
-    """What GroupViT and OVSegmentor share: two encoders, two projectors and a temperature."""
+    """What GroupViT and OVSegmentor share: two encoders, two projectors and temperatures."""
 
     def __init__(
         self,
@@ -25,6 +25,7 @@ class ImageTextModel(nnx.Module):
         text: TextConfig,
         projector: ProjectorConfig,
         *,
+        multi_label: bool,
         rngs: nnx.Rngs,
     ) -> None:
         self.image_encoder = GroupingEncoder(encoder, rngs=rngs)
@@ -32,6 +33,9 @@ class ImageTextModel(nnx.Module):
         self.image_projector = Projector(encoder.width, projector, rngs=rngs)
         self.text_projector = Projector(text.width, projector, rngs=rngs)
         self.logit_scale = nnx.Param(jnp.asarray(INITIAL_LOGIT_SCALE))
+        self.multi_label_logit_scale = (
+            nnx.Param(jnp.asarray(INITIAL_LOGIT_SCALE)) if multi_label else None
+        )
 
     def encode_image(
         self,
@@ -71,7 +75,10 @@ class GroupViT(ImageTextModel):
     """GroupViT; its multi-label loss has a temperature of its own (section 3.2)."""
 
     def __init__(self, config: GroupViTConfig, *, rngs: nnx.Rngs) -> None:
-        super().__init__(config.encoder, config.text, config.projector, rngs=rngs)
-        self.multi_label_logit_scale = (
-            nnx.Param(jnp.asarray(INITIAL_LOGIT_SCALE)) if config.multi_label else None
+        super().__init__(
+            config.encoder,
+            config.text,
+            config.projector,
+            multi_label=config.multi_label,
+            rngs=rngs,
         )

@@ -25,6 +25,8 @@ class OVSegmentorConfig:
       encoder: the grouping encoder, started from DINO in the paper.
       text: the text encoder, BERT or RoBERTa in the paper.
       projector: all three projectors.
+      multi_label: whether noun prompts have a temperature of their own, as in GroupViT. The
+        published model has no such loss.
       entity: whether the masked-entity decoder exists.
       decoder_layers: layers of that decoder.
       decoder_heads: heads of that decoder.
@@ -36,6 +38,7 @@ class OVSegmentorConfig:
     encoder: EncoderConfig = VIT_BASE
     text: TextConfig = BERT_BASE
     projector: ProjectorConfig = field(default_factory=ProjectorConfig)
+    multi_label: bool = False
     entity: bool = True
     decoder_layers: int = 1
     decoder_heads: int = 8

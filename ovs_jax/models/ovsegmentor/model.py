@@ -18,7 +18,13 @@ class OVSegmentor(ImageTextModel):
     """The model of both training stages; the momentum encoder exists in the second only."""
 
     def __init__(self, config: OVSegmentorConfig, *, rngs: nnx.Rngs) -> None:
-        super().__init__(config.encoder, config.text, config.projector, rngs=rngs)
+        super().__init__(
+            config.encoder,
+            config.text,
+            config.projector,
+            multi_label=config.multi_label,
+            rngs=rngs,
+        )
         image, text = config.encoder.width, config.text.width
         width = min(image, text)
         aligned_image = config.entity and image > width

@@ -12,6 +12,7 @@ from ovs_jax.nn.norm import LayerNorm
 from ovs_jax.nn.stochastic import dropout, split
 from ovs_jax.nn.transformer import Mlp
 
+BERT_PADDING = 0
 ROBERTA_PADDING = 1
 
 
@@ -61,6 +62,7 @@ class Bert(nnx.Module):
         self.embedding_norm = LayerNorm(config.width, eps=eps)
         self.layers = nnx.List(BertLayer(config, eps=eps, rngs=rngs) for _ in range(config.depth))
         self.roberta = roberta
+        self.padding = ROBERTA_PADDING if roberta else BERT_PADDING
         self.dropout = config.dropout
         self.remat = config.remat
 
@@ -84,6 +86,8 @@ class Bert(nnx.Module):
         ids, mask = text["ids"], text["mask"]
         embedding_key, layers_key = split(key, 2)
         x = jnp.take(self.token_embedding[...], ids, axis=0)
+        # The published code never trains the padding's embedding, though its tokens reach the loss.
+        x = jnp.where((ids == self.padding)[..., None], jax.lax.stop_gradient(x), x)
         x = x + jnp.take(self.position_embedding[...], self.positions(mask), axis=0)
         x = x + self.type_embedding[0][None, None]
         x = dropout(self.embedding_norm(x), self.dropout, key=embedding_key)
