@@ -95,6 +95,13 @@ def paint(groups: Int[Array, "b h w"], scores: Float[Array, "b g c"]) -> Float[A
     return jax.vmap(lambda group, table: table[group])(groups, scores)
 
 
+def rescale(
+    scores: Float[Array, "b h w c"], size: tuple[int, int]
+) -> Float[Array, "b new_h new_w c"]:
+    """Resizes class scores bilinearly (half-pixel centres, no antialiasing)."""
+    return upsample_maps(scores, size)
+
+
 def memberships(
     maps: Float[Array, "k rows cols g"],
     rows: Float[Array, "k o window"],
