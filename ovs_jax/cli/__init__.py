@@ -1,1 +1,1 @@
-"""The command line: one file a subcommand."""
+"""The command ``ovs-jax``: one file a subcommand."""

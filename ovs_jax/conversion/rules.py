@@ -130,8 +130,8 @@ def to_ours(
             f"{len(problems)} problems in the conversion:\n" + "\n".join(problems)
         )
     return Converted(
-        params=nest({path: np.ascontiguousarray(found[path]) for path in paths(params)}),
-        stats=nest({path: np.ascontiguousarray(found[path]) for path in paths(stats)}),
+        params=nest({path: np.asarray(found[path], order="C") for path in paths(params)}),
+        stats=nest({path: np.asarray(found[path], order="C") for path in paths(stats)}),
         ignored=ignored,
     )
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 Tree = dict[str, Any]
@@ -59,7 +60,8 @@ def bind(static: Static, params: Tree, stats: Tree, *, train: bool = False) -> A
     Returns:
       A module that lives as long as the trace. Read what it recorded with `batch_statistics`.
     """
-    module = nnx.merge(static, _indexed(params), _indexed(stats))
+    arrays = jax.tree.map(jnp.asarray, (params, stats))  # statistics are assigned to in place
+    module = nnx.merge(static, *map(_indexed, arrays))
     return nnx.view(module, use_batch_statistics=train)
 
 

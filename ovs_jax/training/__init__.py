@@ -1,1 +1,1 @@
-"""Objectives, the step, checkpoints and the one loop."""
+"""Training: state, schedule, optimizer, objectives, step, checkpoints, log and the one loop."""

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Int, Key
 
 from ovs_jax.models.features import Text, TextFeatures
 from ovs_jax.models.text.config import TextConfig
@@ -64,6 +64,7 @@ class ClipText(nnx.Module):
         )
 
 
-def end_of_text_mask(ids: Float[Array, "b l"]) -> Float[Array, "b l"]:
+def end_of_text_mask(ids: Int[Array, "*b l"]) -> Bool[Array, "*b l"]:
     """The mask of CLIP token ids, whose end-of-text token is the largest id."""
-    return jnp.arange(ids.shape[1])[None] <= ids.argmax(1)[:, None]
+    end = ids.argmax(-1, keepdims=True)
+    return jax.lax.broadcasted_iota(jnp.int32, ids.shape, ids.ndim - 1) <= end

@@ -1,0 +1,312 @@
+"""The seam between models and evaluation: pixels and class names to a class for every pixel.
+
+A model sees windows of one size, many at a time, from many images. What it says of a window is small
+(group maps on the patch grid and a few embeddings), is kept on the host, and is painted to the size
+of the original image by `canvas`.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from ovs_jax import parallel
+from ovs_jax.data.images import decode_image
+from ovs_jax.data.transforms import normalize
+from ovs_jax.evaluation.canvas import Painting
+from ovs_jax.evaluation.painting import add_background, group_scores, inverse_temperature
+from ovs_jax.evaluation.segmentation import Segmentation
+from ovs_jax.evaluation.sliding import Geometry, cut_windows, slot_count
+from ovs_jax.evaluation.text_bank import class_embeddings
+from ovs_jax.models.features import SegmentFeatures
+from ovs_jax.nn import functional
+from ovs_jax.text.tokenizers import Tokenizer
+from ovs_jax.typing import ClassSet
+
+TEMPLATES = ("a photo of a {}.",)
+"""The prompt of the published evaluations of GroupViT and OVSegmentor."""
+BATCH = 8
+"""Windows that `Segmenter.segment` shows the model at a time, at most."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """An image, ready for the model.
+
+    Attributes:
+      pixels: its normalised windows.
+      size: (height, width) at which it is looked at.
+      new_size: (height, width) of the result.
+      geometry: how it was cut.
+      extra: whatever the caller wants to find beside the result.
+    """
+
+    pixels: Float[np.ndarray, "k window window 3"]
+    size: tuple[int, int]
+    new_size: tuple[int, int]
+    geometry: Geometry
+    extra: Any = None
+
+
+@dataclass(frozen=True)
+class ClassBank:
+    """Class embeddings with the background rule.
+
+    Attributes:
+      unit: embeddings of the classes that are described in words.
+      background: the threshold below which a group is background; None without background.
+    """
+
+    unit: Float[np.ndarray, "c e"]
+    background: float | None
+
+
+@dataclass(frozen=True)
+class Described:
+    """What the model says of an image, on the host.
+
+    Attributes:
+      windows: the image.
+      features: a row for each window.
+    """
+
+    windows: Windows
+    features: SegmentFeatures
+
+
+class _Programs(NamedTuple):
+    features: Any
+    text: Any
+    tables: Any
+
+
+@lru_cache(maxsize=16)
+def _programs(static: functional.Static) -> _Programs:
+    """The compiled programs of a model, shared by all its segmenters."""
+
+    def features(params: functional.Tree, stats: functional.Tree, windows: Array) -> Any:
+        return functional.bind(static, params, stats).segment_features(windows)
+
+    def text(params: functional.Tree, stats: functional.Tree, ids: Array, mask: Array) -> Array:
+        model = functional.bind(static, params, stats)
+        return model.project_text(model.encode_text({"ids": ids, "mask": mask}).pooled)
+
+    def tables(scale: Array, features: Any, unit: Array, threshold: Array | None) -> Array:
+        scores = group_scores(
+            features.image_embedding, features.group_embeddings, unit, scale=scale
+        )
+        return scores if threshold is None else add_background(scores, threshold)
+
+    return _Programs(jax.jit(features), jax.jit(text), jax.jit(tables))
+
+
+class Segmenter:
+    """A trained model that segments images with class names.
+
+    Args:
+      static: from `functional.init`; the module has ``segment_features``, ``encode_text``,
+        ``project_text`` and the parameter ``logit_scale``.
+      params: its parameters.
+      stats: its batch statistics.
+      tokenizer: the one that it was trained with.
+      text_length: the most tokens of a text that it takes.
+      geometry: sizes for `segment`; a protocol brings its own.
+      mesh: devices over which the windows of a batch are split, each with all parameters; None for
+        the default device.
+    """
+
+    def __init__(
+        self,
+        static: functional.Static,
+        params: functional.Tree,
+        stats: functional.Tree,
+        *,
+        tokenizer: Tokenizer,
+        text_length: int,
+        geometry: Geometry | None = None,
+        mesh: jax.sharding.Mesh | None = None,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.text_length = text_length
+        self.geometry = Geometry() if geometry is None else geometry
+        self._mesh = mesh
+        target = None if mesh is None else parallel.replicated(mesh)
+        self._params, self._stats = jax.device_put((params, stats), target)
+        self._scale = inverse_temperature(self._params["logit_scale"])
+        self._run = _programs(static)
+
+    def bank(
+        self,
+        class_set: ClassSet,
+        *,
+        background: float | None = None,
+        templates: Sequence[str] = TEMPLATES,
+    ) -> ClassBank:
+        """Embeds a class list.
+
+        Args:
+          class_set: the names.
+          background: the threshold below which a group is background; given exactly if the list has
+            a background.
+          templates: prompts, each with one ``{}`` for the name.
+
+        Raises:
+          ValueError: if the threshold and the class list do not fit.
+        """
+        if class_set.has_background != (background is not None):
+            expected = "a threshold" if class_set.has_background else "None"
+            raise ValueError(
+                f"background: expected {expected} for class list '{class_set.name}', "
+                f"got {background}"
+            )
+        if background is not None and not 0 <= background <= 1:
+            raise ValueError(f"background: expected a threshold of 0 to 1, got {background}")
+        unit = class_embeddings(
+            partial(self._run.text, self._params, self._stats),
+            class_set.foreground,
+            templates=templates,
+            tokenizer=self.tokenizer,
+            length=self.text_length,
+        )
+        return ClassBank(unit, background)
+
+    def describe(self, images: Iterable[Windows], *, batch_size: int) -> Iterator[Described]:
+        """Runs the model over the windows of images, in full batches across images.
+
+        While the device works on a batch, the host prepares the next and paints the last.
+
+        Args:
+          images: any number; taken as they are needed.
+          batch_size: windows that the device sees at a time; the last batch is filled up.
+
+        Yields:
+          One result an image, in order.
+        """
+        waiting: deque[Windows] = deque()  # images that are not described yet
+        pixels: list[np.ndarray] = []  # their windows that the device has not seen
+        running: deque[tuple[Any, int]] = deque()  # what the device works on, and how much counts
+        rows: list[SegmentFeatures] = []  # described windows of the first waiting images
+
+        def complete(*, at_most: int) -> Iterator[Described]:
+            while len(running) > at_most:
+                rows.extend(_rows(*running.popleft()))
+            while waiting and len(rows) >= len(waiting[0].pixels):
+                image = waiting.popleft()
+                count = len(image.pixels)
+                yield Described(image, _stack(rows[:count]))
+                del rows[:count]
+
+        for image in images:
+            waiting.append(image)
+            pixels.extend(image.pixels)
+            while len(pixels) >= batch_size:
+                running.append((self._features(pixels[:batch_size]), batch_size))
+                del pixels[:batch_size]
+                yield from complete(at_most=1)
+        if pixels:
+            blank = [np.zeros_like(pixels[0])] * (batch_size - len(pixels))
+            running.append((self._features(pixels + blank), len(pixels)))
+        yield from complete(at_most=0)
+
+    def _features(self, windows: Sequence[Float[np.ndarray, "window window 3"]]) -> Any:
+        batch = np.stack(windows)
+        if self._mesh is not None:
+            fill = -len(batch) % parallel.batch_shards(self._mesh)
+            batch = np.pad(batch, ((0, fill), (0, 0), (0, 0), (0, 0)))
+            batch = jax.device_put(batch, parallel.batch_sharding(self._mesh))
+        return self._run.features(self._params, self._stats, batch)
+
+    def paint(self, described: Described, bank: ClassBank) -> Painting:
+        """Scores the groups of an image against the classes, ready to be painted."""
+        windows, features = described.windows, described.features
+        count = len(windows.pixels)
+        slots = slot_count(count)
+        padded = jax.tree.map(
+            lambda x: np.pad(x, ((0, slots - count), *((0, 0),) * (x.ndim - 1))), features
+        )
+        threshold = None if bank.background is None else np.float32(bank.background)
+        tables = np.asarray(self._run.tables(self._scale, padded, bank.unit, threshold))
+        return Painting(
+            maps=np.asarray(features.group_maps),
+            tables=tables[:count],
+            size=windows.size,
+            new_size=windows.new_size,
+            geometry=windows.geometry,
+        )
+
+    def segment(
+        self,
+        image: UInt8[np.ndarray, "h w 3"] | str | Path,
+        classes: Sequence[str],
+        *,
+        background: float | None = None,
+        keep_scores: bool = True,
+    ) -> Segmentation:
+        """Gives every pixel of an image one of the named classes.
+
+        Args:
+          image: RGB pixels, or the path of an image file.
+          classes: what to look for, in words.
+          background: pixels whose best class scores below this become ``background``, which is then
+            class 0; between 0 and 1. None names every pixel.
+          keep_scores: whether the result holds the scores of all classes, a float a pixel for each.
+
+        Returns:
+          Labels, scores and groups at the size of the image.
+
+        Raises:
+          ValueError: if the class list is empty or has a name twice, or the image is not one.
+          FileNotFoundError: if there is no such file.
+        """
+        if isinstance(classes, str):
+            raise ValueError(f"classes: expected a sequence of names, got the string '{classes}'")
+        names = tuple(classes) if background is None else ("background", *classes)
+        class_set = ClassSet("classes", names, has_background=background is not None)
+        if isinstance(image, str | Path):
+            image = decode_image(Path(image).read_bytes(), name=str(image))
+        windows = prepare(image, self.geometry)
+        bank = self.bank(class_set, background=background)
+        batch_size = min(slot_count(len(windows.pixels)), BATCH)
+        painting = self.paint(next(self.describe([windows], batch_size=batch_size)), bank)
+        found = painting.labels()
+        return Segmentation(
+            labels=found.labels,
+            confidence=found.confidence,
+            groups=found.groups,
+            scores=painting.scores() if keep_scores else None,
+            classes=names,
+            image=image,
+            has_background=background is not None,
+        )
+
+
+def prepare(
+    image: UInt8[np.ndarray, "h w 3"], geometry: Geometry, *, extra: Any = None
+) -> Windows:
+    """Resizes, normalises and cuts an image on the host; safe to call in threads."""
+    if image.shape[0] == 0 or image.shape[1] == 0:
+        raise ValueError(f"image: expected at least one pixel, got shape {image.shape}")
+    resized = geometry.resized(image)
+    return Windows(
+        pixels=cut_windows(normalize(resized), geometry),
+        size=(resized.shape[0], resized.shape[1]),
+        new_size=(image.shape[0], image.shape[1]),
+        geometry=geometry,
+        extra=extra,
+    )
+
+
+def _rows(features: SegmentFeatures, count: int) -> list[SegmentFeatures]:
+    arrays = [np.asarray(x) for x in jax.tree.leaves(features)]
+    structure = jax.tree.structure(features)
+    return [structure.unflatten([x[i] for x in arrays]) for i in range(count)]
+
+
+def _stack(rows: Sequence[SegmentFeatures]) -> SegmentFeatures:
+    return jax.tree.map(lambda *each: np.stack(each), *rows)

@@ -1,0 +1,58 @@
+"""Class names to class embeddings: one vector of length one for each class."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from ovs_jax.text.prompts import class_prompts
+from ovs_jax.text.tokenizers import Tokenizer
+
+EncodeText = Callable[[Int[Array, "m l"], Bool[Array, "m l"]], Float[Array, "m e"]]
+"""Token ids and their mask to projected embeddings, not normalised."""
+BATCH = 64
+"""Texts that are encoded at a time; every batch is filled up, so that one program serves all."""
+LENGTHS = 16
+"""Texts are padded to a multiple of this many tokens rather than to the model's most."""
+
+
+def class_embeddings(
+    encode: EncodeText,
+    names: Sequence[str],
+    *,
+    templates: Sequence[str],
+    tokenizer: Tokenizer,
+    length: int,
+) -> Float[np.ndarray, "c e"]:
+    """Embeds class names.
+
+    Args:
+      encode: the text encoder with its projector.
+      names: class names, as they are put into the prompts.
+      templates: prompts, each with one ``{}`` for the name.
+      tokenizer: the model's own.
+      length: the most tokens of a text that the model takes.
+
+    Returns:
+      For each class the mean over its prompts of the unnormalised embeddings, scaled to length one
+      (golden README, ``classes.embedding``).
+    """
+    texts = [text for name in names for text in class_prompts(name, templates)]
+    ids, mask = tokenizer(texts, length=length)
+    used = int(mask.sum(axis=1).max())
+    length = min(-(-used // LENGTHS) * LENGTHS, length)
+    embedded = []
+    for start in range(0, len(texts), BATCH):
+        part_ids, part_mask = (x[start : start + BATCH, :length] for x in (ids, mask))
+        missing = BATCH - len(part_ids)
+        # The last text is repeated: an empty one would have no token to pool.
+        fill = ((0, missing), (0, 0))
+        out = encode(np.pad(part_ids, fill, mode="edge"), np.pad(part_mask, fill, mode="edge"))
+        embedded.append(np.asarray(out, np.float32)[: len(part_ids)])
+    return unit_mean(np.concatenate(embedded).reshape(len(names), len(templates), -1))
+
+
+def unit_mean(embedded: Float[np.ndarray, "c k e"]) -> Float[np.ndarray, "c e"]:
+    """The mean over prompts, scaled to length one."""
+    mean = embedded.mean(axis=1)
+    return mean / np.maximum(np.linalg.norm(mean, axis=-1, keepdims=True), 1e-12)

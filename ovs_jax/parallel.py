@@ -1,0 +1,243 @@
+"""Devices: the mesh, how batches and parameters are laid out on it, and start-up over hosts.
+
+One mesh with three axes serves every size of machine. ``data`` repeats the parameters and splits
+the batch; ``fsdp`` splits both, so that parameters and optimizer state need a fraction of the
+memory; ``tensor`` splits single layers as the rules say. Each may be 1. Batches are split over
+``data × fsdp``. The axes are of type
+Auto: the compiler inserts the communication, and batch statistics, contrastive negatives and
+metrics are over the global batch by construction. No other file makes a mesh.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from ovs_jax.nn import functional
+from ovs_jax.typing import Batch
+
+AXES = ("data", "fsdp", "tensor")
+BATCH = PartitionSpec(("data", "fsdp"))
+
+
+@dataclass(frozen=True)
+class FullyShard:
+    """Splits a parameter over ``fsdp`` along its longest axis that divides evenly.
+
+    Attributes:
+      minimum_size: parameters with fewer elements are repeated on every device; splitting them
+        costs more in communication than it saves in memory.
+    """
+
+    minimum_size: int = 2**16
+
+
+Rule = tuple[str, PartitionSpec | FullyShard]
+DEFAULT_RULES: tuple[Rule, ...] = ((r".*", FullyShard()),)
+"""Every large parameter is split over ``fsdp``; with ``fsdp`` = 1 all are repeated."""
+
+
+def initialize(mode: str = "auto") -> None:
+    """Joins the processes of a multi-host run. Call it before anything else touches a device.
+
+    Args:
+      mode: ``auto`` joins where the environment announces several processes (Slurm, Open MPI, a TPU
+        pod's worker list, or ``JAX_COORDINATOR_ADDRESS``); ``on`` always asks JAX to find the
+        cluster, which TPU pods need that announce themselves only through their metadata server;
+        ``off`` never does.
+
+    Raises:
+      ValueError: the mode is unknown.
+    """
+    if mode not in ("auto", "on", "off"):
+        raise ValueError(f"parallel.distributed: expected 'auto', 'on' or 'off', got '{mode}'")
+    if mode == "off" or (mode == "auto" and not _announced(os.environ)):
+        return
+    if not jax.distributed.is_initialized():
+        jax.distributed.initialize()
+
+
+def _announced(environment: Mapping[str, str]) -> bool:
+    """Whether the environment speaks of more than one process."""
+    counts = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "JAX_NUM_PROCESSES")
+    several = any(environment.get(name, "1") not in ("", "1") for name in counts)
+    pod = "," in environment.get("TPU_WORKER_HOSTNAMES", "")
+    return several or pod or "JAX_COORDINATOR_ADDRESS" in environment
+
+
+def make_mesh(shape: Sequence[int], *, devices: Sequence[Any] | None = None) -> Mesh:
+    """Makes the mesh.
+
+    Args:
+      shape: sizes of the axes data, fsdp and tensor; one of them may be -1 for all devices that
+        remain.
+      devices: the devices to use; all of them if not given.
+
+    Returns:
+      A mesh whose axes are of type Auto.
+
+    Raises:
+      ValueError: the sizes do not multiply to the number of devices.
+    """
+    devices = list(jax.devices()) if devices is None else list(devices)
+    sizes = list(shape)
+    if len(sizes) != len(AXES) or sizes.count(-1) > 1 or any(n < 1 and n != -1 for n in sizes):
+        raise ValueError(
+            f"parallel: expected three positive sizes for {AXES}, one perhaps -1, got {shape}"
+        )
+    known = int(np.prod([n for n in sizes if n != -1]))
+    if -1 in sizes:
+        sizes[sizes.index(-1)] = len(devices) // known
+    if int(np.prod(sizes)) != len(devices):
+        raise ValueError(
+            f"parallel: {dict(zip(AXES, shape, strict=True))} does not fill {len(devices)} devices"
+        )
+    return jax.make_mesh(
+        tuple(sizes), AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices
+    )
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The sharding of what every device holds in full."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """The sharding of a batch: its first axis over ``data × fsdp``."""
+    return NamedSharding(mesh, BATCH)
+
+
+def batch_shards(mesh: Mesh) -> int:
+    """Into how many parts a batch is split."""
+    return mesh.shape["data"] * mesh.shape["fsdp"]
+
+
+def parameter_shardings(
+    shapes: functional.Tree, mesh: Mesh, *, rules: Sequence[Rule] = DEFAULT_RULES
+) -> functional.Tree:
+    """Lays parameters out on the mesh.
+
+    Args:
+      shapes: the parameters, or their shapes.
+      mesh: from `make_mesh`.
+      rules: ordered pairs of a path pattern and a spec; the first that matches the whole path
+        decides, and a parameter that none matches is repeated on every device.
+
+    Returns:
+      A tree of shardings like ``shapes``.
+
+    Raises:
+      ValueError: a spec does not fit the parameters it matches; every misfit is listed.
+    """
+    flat = functional.paths(shapes)
+    chosen = functional.match(flat, rules, PartitionSpec())
+    specs = {
+        path: _fully_shard(flat[path].shape, mesh.shape["fsdp"], spec.minimum_size)
+        if isinstance(spec, FullyShard)
+        else spec
+        for path, spec in chosen.items()
+    }
+    misfits = [
+        f"{path} {tuple(flat[path].shape)} by {spec}"
+        for path, spec in specs.items()
+        if not _fits(flat[path].shape, spec, mesh)
+    ]
+    if misfits:
+        raise ValueError(
+            f"parallel.rules: these parameters cannot be split over {dict(mesh.shape)}: "
+            + "; ".join(misfits)
+        )
+    return functional.nest({path: NamedSharding(mesh, spec) for path, spec in specs.items()})
+
+
+def _fully_shard(shape: tuple[int, ...], parts: int, minimum_size: int) -> PartitionSpec:
+    divisible = [axis for axis, n in enumerate(shape) if n % parts == 0]
+    if parts == 1 or not divisible or int(np.prod(shape)) < minimum_size:
+        return PartitionSpec()
+    longest = max(divisible, key=lambda axis: shape[axis])
+    return PartitionSpec(*(["fsdp" if axis == longest else None for axis in range(len(shape))]))
+
+
+def _fits(shape: tuple[int, ...], spec: PartitionSpec, mesh: Mesh) -> bool:
+    if len(spec) > len(shape):
+        return False
+    for size, names in zip(shape, spec, strict=False):
+        names = () if names is None else (names,) if isinstance(names, str) else names
+        if size % int(np.prod([mesh.shape[name] for name in names])):
+            return False
+    return True
+
+
+def state_shardings(
+    shapes: functional.Tree, mesh: Mesh, *, rules: Sequence[Rule] = DEFAULT_RULES
+) -> functional.Tree:
+    """Lays a whole training state out on the mesh: what belongs to a parameter follows it.
+
+    Args:
+      shapes: a dict with the key ``params`` and any others, such as the optimizer's state.
+      mesh: from `make_mesh`.
+      rules: as in `parameter_shardings`.
+
+    Returns:
+      A tree of shardings like ``shapes``. A leaf outside ``params`` whose path ends in the path of
+      a parameter, and whose shape is the same, lies where the parameter lies; all others are
+      repeated.
+    """
+    params = functional.paths(shapes["params"])
+    layout = functional.paths(parameter_shardings(shapes["params"], mesh, rules=rules))
+
+    def place(keys: tuple[Any, ...], leaf: Any) -> NamedSharding:
+        names = [str(getattr(key, "key", getattr(key, "name", key))) for key in keys]
+        for start in range(1, len(names)):
+            path = "/".join(names[start:])
+            if path in params and params[path].shape == leaf.shape:
+                return layout[path]
+        return replicated(mesh)
+
+    return jax.tree_util.tree_map_with_path(place, shapes)
+
+
+def shard_batch(batch: Batch, mesh: Mesh) -> Batch:
+    """Puts this host's part of a batch on its devices.
+
+    Args:
+      batch: numpy arrays, this host's rows only.
+      mesh: from `make_mesh`.
+
+    Returns:
+      The same dict with global arrays, whose first axis is that of all hosts together.
+
+    Raises:
+      ValueError: the global batch cannot be split evenly.
+    """
+    sharding, parts = batch_sharding(mesh), batch_shards(mesh)
+
+    def put(array: np.ndarray) -> jax.Array:
+        rows = array.shape[0] * jax.process_count()
+        if rows % parts:
+            raise ValueError(
+                f"batch: {rows} rows cannot be split evenly over data x fsdp = {parts} devices"
+            )
+        return jax.make_array_from_process_local_data(sharding, array)
+
+    return jax.tree.map(put, batch)
+
+
+def microbatches(batch: Batch, count: int, *, mesh: Mesh) -> Batch:
+    """Cuts a batch into ``count`` parts along a new first axis, inside a traced function.
+
+    Part i holds the rows i, i + count, i + 2 count, ...: every device then cuts only what it
+    already holds, where contiguous parts would have to move between devices.
+    """
+
+    def cut(array: jax.Array) -> jax.Array:
+        parts = array.reshape(array.shape[0] // count, count, *array.shape[1:]).swapaxes(0, 1)
+        return jax.lax.with_sharding_constraint(
+            parts, NamedSharding(mesh, PartitionSpec(None, *BATCH))
+        )
+
+    return jax.tree.map(cut, batch)

@@ -1,0 +1,126 @@
+"""The training state: one plain nested dict of arrays, and the plan of how it is made and laid out.
+
+``{"params", "stats", "optimizer", "step"}``: parameters, batch statistics, optimizer state of the
+trainable parameters, and the number of optimizer steps done. Nothing random is in it: every key is
+folded from the run's seed and the step.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax.sharding import Mesh
+
+from ovs_jax import parallel
+from ovs_jax.nn import functional
+from ovs_jax.training import optimizer
+from ovs_jax.training.optimizer import OptimizerConfig
+
+State = functional.Tree
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything about a training state except its values.
+
+    Attributes:
+      build: makes the model from its random streams.
+      static: what the model is, without its arrays.
+      mesh: the devices.
+      frozen: patterns of parameters without gradients.
+      transform: the optimizer of the trainable parameters.
+      schedule: the learning rate by step.
+      shapes: the state with shape, dtype and sharding in place of every array; the target of a
+        restore.
+    """
+
+    build: Callable[[nnx.Rngs], nnx.Module]
+    static: functional.Static
+    mesh: Mesh
+    frozen: tuple[str, ...]
+    transform: optax.GradientTransformation
+    schedule: optax.Schedule
+    shapes: State
+
+    @property
+    def shardings(self) -> State:
+        """Where every array of the state lies."""
+        return jax.tree.map(lambda leaf: leaf.sharding, self.shapes)
+
+
+def plan(
+    build: Callable[[nnx.Rngs], nnx.Module],
+    *,
+    mesh: Mesh,
+    config: OptimizerConfig,
+    schedule: optax.Schedule,
+    rules: Sequence[parallel.Rule] = parallel.DEFAULT_RULES,
+) -> Plan:
+    """Works out shapes and layout of a training state; computes no values.
+
+    Args:
+      build: makes the model from its random streams.
+      mesh: from `parallel.make_mesh`.
+      config: the optimizer and its rules.
+      schedule: the learning rate by step.
+      rules: layout of the parameters.
+
+    Returns:
+      The plan.
+
+    Raises:
+      ValueError: a rule of the optimizer or of the layout does not fit the model.
+    """
+    static, params, stats = functional.abstract(build)
+    trainable, _ = optimizer.split(params, config.frozen)
+    transform = optimizer.adamw(trainable, config, schedule=schedule)
+    shapes = {
+        "params": params,
+        "stats": stats,
+        "optimizer": jax.eval_shape(transform.init, trainable),
+        "step": jax.ShapeDtypeStruct((), jnp.int32),
+    }
+    layout = parallel.state_shardings(shapes, mesh, rules=rules)
+    placed = jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        shapes,
+        layout,
+    )
+    return Plan(build, static, mesh, config.frozen, transform, schedule, placed)
+
+
+def scratch(plan: Plan, seed: int) -> State:
+    """A state with freshly drawn parameters.
+
+    The values depend on the seed only, not on the layout. A momentum encoder starts as a copy of
+    the image encoder.
+
+    Args:
+      plan: from `plan`.
+      seed: seed of the initial values.
+
+    Returns:
+      The state, every array where the plan says.
+    """
+
+    def draw(key: jax.Array) -> State:
+        _, params, stats = functional.init(plan.build, key)
+        if "momentum_encoder" in params:
+            params["momentum_encoder"] = params["image_encoder"]
+        trainable, _ = optimizer.split(params, plan.frozen)
+        moments = plan.transform.init(trainable)
+        return {"params": params, "stats": stats, "optimizer": moments, "step": jnp.int32(0)}
+
+    return jax.jit(draw, out_shardings=plan.shardings)(jax.random.key(seed))
+
+
+def with_weights(
+    plan: Plan, state: State, params: functional.Tree, stats: functional.Tree
+) -> State:
+    """A state that starts from given weights: step 0 and empty moments, in the plan's layout."""
+    placed = {"params": params, "stats": stats}
+    layout = {name: plan.shardings[name] for name in placed}
+    return state | jax.device_put(placed, layout)

@@ -1,0 +1,168 @@
+"""One optimizer step, compiled as one program.
+
+The program keeps the master parameters, the moments, the batch statistics, norms, softmaxes and
+losses in float32; with ``dtype="bfloat16"`` the parameters (temperatures excepted) and the images
+are rounded when the model is put together, and gradients come back in float32.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from ovs_jax import parallel
+from ovs_jax.nn import functional
+from ovs_jax.training import optimizer
+from ovs_jax.training.state import Plan, State
+from ovs_jax.typing import Batch
+
+Metrics = dict[str, jax.Array]
+Objective = Callable[[Any, Batch, jax.Array], tuple[jax.Array, Metrics]]
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+@dataclass(frozen=True)
+class StepConfig:
+    """How a step computes.
+
+    Attributes:
+      seed: of all noise in training; step s uses ``fold_in(seed, s)``.
+      dtype: ``float32`` or ``bfloat16``, the dtype of the model's computation.
+      accumulate: parts of the batch whose gradients are averaged before the update, to save memory.
+        Contrastive losses then see negatives, and BatchNorm statistics, of one part only, and a
+        loss that is summed over the batch is divided by the number of parts: the result is not that
+        of the whole batch at once.
+      momentum: weight of the old value when the momentum encoder follows the image encoder.
+    """
+
+    seed: int = 0
+    dtype: str = "float32"
+    accumulate: int = 1
+    momentum: float = 0.99
+
+
+def make_step(
+    plan: Plan, objective: Objective, config: StepConfig
+) -> Callable[[State, Batch], tuple[State, Metrics]]:
+    """Compiles the step when it is first called.
+
+    Args:
+      plan: of the state.
+      objective: loss and metrics of a model on a batch.
+      config: precision, accumulation and seed.
+
+    Returns:
+      A function ``(state, batch) -> (state, metrics)`` that takes the state's memory over.
+      ``metrics`` holds float32 scalars: ``loss``, the objective's own, ``gradient_norm`` before
+      clipping, ``learning_rate``, and ``finite`` (1, or 0 where the loss or a gradient is not
+      finite).
+
+    Raises:
+      ValueError: an unknown dtype or an impossible number of parts.
+    """
+    if config.dtype not in DTYPES:
+        raise ValueError(f"step.dtype: expected one of {sorted(DTYPES)}, got '{config.dtype}'")
+    if config.accumulate < 1:
+        raise ValueError(f"step.accumulate: expected at least 1, got {config.accumulate}")
+    dtype = DTYPES[config.dtype]
+    everywhere = parallel.replicated(plan.mesh)
+
+    def evaluate(
+        trainable: functional.Tree,
+        frozen: functional.Tree,
+        stats: functional.Tree,
+        batch: Batch,
+        key: jax.Array,
+    ) -> tuple[jax.Array, tuple[Metrics, functional.Tree]]:
+        params = lower_precision(optimizer.join(trainable, frozen), dtype)
+        model = functional.bind(plan.static, params, stats, train=True)
+        loss, metrics = objective(model, lower_precision(batch, dtype), key)
+        new_stats = jax.tree.map(
+            lambda new, old: new.astype(old.dtype), functional.batch_statistics(model), stats
+        )
+        metrics = {"loss": loss} | metrics
+        return loss, (jax.tree.map(lambda value: value.astype(jnp.float32), metrics), new_stats)
+
+    differentiate = jax.value_and_grad(evaluate, has_aux=True)
+
+    def gradients(
+        trainable: functional.Tree, frozen: functional.Tree, state: State, batch: Batch
+    ) -> tuple[functional.Tree, tuple[Metrics, functional.Tree]]:
+        key = jax.random.fold_in(jax.random.key(config.seed), state["step"])
+        if config.accumulate == 1:
+            (_, aux), grads = differentiate(trainable, frozen, state["stats"], batch, key)
+            return grads, aux
+
+        def add(carry: Any, part: Any) -> tuple[Any, Metrics]:
+            total, stats = carry
+            index, rows = part
+            part_key = jax.random.fold_in(key, index)
+            (_, (metrics, stats)), grads = differentiate(trainable, frozen, stats, rows, part_key)
+            return (jax.tree.map(jnp.add, total, grads), stats), metrics
+
+        parts = parallel.microbatches(batch, config.accumulate, mesh=plan.mesh)
+        start = jax.tree.map(jnp.zeros_like, trainable), state["stats"]
+        (total, stats), metrics = jax.lax.scan(add, start, (jnp.arange(config.accumulate), parts))
+        mean = jax.tree.map(lambda x: x / config.accumulate, total)
+        return mean, (jax.tree.map(lambda x: jnp.mean(x, 0), metrics), stats)
+
+    def step(state: State, batch: Batch) -> tuple[State, Metrics]:
+        trainable, frozen = optimizer.split(state["params"], plan.frozen)
+        grads, (metrics, stats) = gradients(trainable, frozen, state, batch)
+        updates, moments = plan.transform.update(grads, state["optimizer"], trainable)
+        params = optimizer.join(jax.tree.map(jnp.add, trainable, updates), frozen)
+        params = follow(params, config.momentum)
+        norm = optax.tree.norm(grads)
+        metrics |= {
+            "gradient_norm": norm,
+            "learning_rate": jnp.asarray(plan.schedule(state["step"])),
+            "finite": (jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)).astype(jnp.float32),
+        }
+        new = {
+            "params": params,
+            "stats": stats,
+            "optimizer": moments,
+            "step": state["step"] + 1,
+        }
+        return new, metrics
+
+    return jax.jit(
+        step,
+        in_shardings=(plan.shardings, parallel.batch_sharding(plan.mesh)),
+        out_shardings=(plan.shardings, everywhere),
+        donate_argnums=0,
+    )
+
+
+def follow(params: functional.Tree, momentum: float) -> functional.Tree:
+    """Moves the momentum encoder, if there is one, towards the image encoder.
+
+    Args:
+      params: all parameters, after the optimizer's update.
+      momentum: weight of the old value (0.99 in OVSegmentor).
+
+    Returns:
+      The parameters with ``momentum_encoder`` averaged.
+    """
+    if "momentum_encoder" not in params:
+        return params
+    moved = jax.tree.map(
+        lambda old, new: momentum * old + (1 - momentum) * new,
+        params["momentum_encoder"],
+        params["image_encoder"],
+    )
+    return params | {"momentum_encoder": moved}
+
+
+def lower_precision(tree: functional.Tree, dtype: Any) -> functional.Tree:
+    """Rounds the floating-point arrays of a tree, scalars (temperatures) excepted, to a dtype."""
+
+    def lower(leaf: jax.Array) -> jax.Array:
+        return (
+            leaf.astype(dtype) if leaf.ndim and jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+        )
+
+    return jax.tree.map(lower, tree)

@@ -1,0 +1,1 @@
+"""Comparison with the reference numbers, shared by the verification script and the tests."""

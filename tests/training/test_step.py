@@ -1,0 +1,213 @@
+"""One step on a small stand-in model: what changes, what stays, and that devices do not matter."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+from jax.sharding import PartitionSpec
+
+from ovs_jax import parallel
+from ovs_jax.nn import functional
+from ovs_jax.training import state as states
+from ovs_jax.training.optimizer import OptimizerConfig
+from ovs_jax.training.step import StepConfig, make_step
+from tests.training.stand_in import Pair, objective
+
+FROZEN = ("momentum_encoder/.*",)
+
+
+def batch(rows: int = 8, seed: int = 0) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    return {
+        "image": rng.normal(size=(rows, 2, 2, 3)).astype(np.float32),
+        "caption": {"ids": rng.integers(0, 16, (rows, 4)).astype(np.int32)},
+    }
+
+
+def make_plan(
+    shape: tuple[int, int, int] = (8, 1, 1), *, frozen: tuple[str, ...] = FROZEN, **config: Any
+) -> states.Plan:
+    devices = jax.devices()[: int(np.prod(shape))]
+    return states.plan(
+        lambda rngs: Pair(rngs),
+        mesh=parallel.make_mesh(shape, devices=devices),
+        config=OptimizerConfig(frozen=frozen, **config),
+        schedule=optax.constant_schedule(0.01),
+        rules=((".*", parallel.FullyShard(minimum_size=1)),),
+    )
+
+
+def run(
+    plan: states.Plan, config: StepConfig | None = None, *, steps: int = 1
+) -> tuple[functional.Tree, dict[str, np.ndarray]]:
+    step, state, metrics = (
+        make_step(plan, objective, config or StepConfig()),
+        states.scratch(plan, 3),
+        {},
+    )
+    for index in range(steps):
+        state, metrics = step(state, parallel.shard_batch(batch(seed=index), plan.mesh))
+    return jax.device_get(state), jax.device_get(metrics)
+
+
+def test_a_scratch_state_is_laid_out_by_rule_and_drawn_by_seed_alone() -> None:
+    plan = make_plan((2, 4, 1))
+    state = states.scratch(plan, 3)
+    kernel = state["params"]["image_encoder"]["kernel"]
+    assert kernel.sharding.spec == PartitionSpec("fsdp", None)
+    assert state["optimizer"][1].mu["image_encoder"]["kernel"].sharding == kernel.sharding
+    other = states.scratch(make_plan((1, 1, 1)), 3)
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(state), jax.device_get(other))
+    assert not np.array_equal(kernel, states.scratch(plan, 4)["params"]["image_encoder"]["kernel"])
+
+
+def test_the_momentum_encoder_starts_as_a_copy_and_then_follows_the_updated_weights() -> None:
+    plan = make_plan()
+    start = jax.device_get(states.scratch(plan, 3))["params"]
+    np.testing.assert_array_equal(
+        start["momentum_encoder"]["kernel"], start["image_encoder"]["kernel"]
+    )
+    state, _ = run(plan, StepConfig(momentum=0.9))
+    expected = (
+        0.9 * start["image_encoder"]["kernel"] + 0.1 * (state["params"]["image_encoder"]["kernel"])
+    )
+    np.testing.assert_allclose(
+        state["params"]["momentum_encoder"]["kernel"], expected, rtol=1e-5, atol=1e-7
+    )
+
+
+def test_frozen_parameters_stay_and_have_no_optimizer_state() -> None:
+    plan = make_plan(frozen=(*FROZEN, "text_encoder/.*"))
+    start = jax.device_get(states.scratch(plan, 3))
+    state, _ = run(plan, steps=2)
+    np.testing.assert_array_equal(
+        state["params"]["text_encoder"]["embedding"], start["params"]["text_encoder"]["embedding"]
+    )
+    assert set(state["optimizer"][1].mu) == {"image_encoder", "logit_scale"}
+    assert not np.array_equal(
+        state["params"]["image_encoder"]["kernel"], start["params"]["image_encoder"]["kernel"]
+    )
+
+
+@pytest.mark.parametrize("shape", [(8, 1, 1), (2, 4, 1), (1, 8, 1)])
+def test_eight_devices_give_the_loss_and_gradients_of_one(
+    shape: tuple[int, int, int],
+) -> None:
+    one, one_metrics = run(make_plan((1, 1, 1)))
+    many, many_metrics = run(make_plan(shape))
+    np.testing.assert_allclose(many_metrics["loss"], one_metrics["loss"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        many_metrics["gradient_norm"], one_metrics["gradient_norm"], rtol=1e-5
+    )
+    # After one step the first moment is a tenth of the gradient. A bias before BatchNorm has no
+    # gradient in real arithmetic, so rounding at the scale of all gradients together is allowed.
+    floor = 1e-7 * float(optax.tree.norm(one["optimizer"][1].mu))
+    for path, leaf in functional.paths(one["optimizer"][1].mu).items():
+        other = functional.paths(many["optimizer"][1].mu)[path]
+        assert np.linalg.norm(other - leaf) <= 1e-5 * np.linalg.norm(leaf) + floor, path
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
+        many["stats"],
+        one["stats"],
+    )
+
+
+def test_the_noise_of_a_step_depends_on_seed_and_step_only() -> None:
+    first, _ = run(make_plan(), StepConfig(seed=5), steps=2)
+    again, _ = run(make_plan(), StepConfig(seed=5), steps=2)
+    other, _ = run(make_plan(), StepConfig(seed=6), steps=2)
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    assert not np.array_equal(
+        first["params"]["image_encoder"]["kernel"], other["params"]["image_encoder"]["kernel"]
+    )
+    assert first["step"] == 2
+
+
+def test_accumulated_gradients_are_the_mean_over_the_parts() -> None:
+    def by_rows(model: Pair, batch: Any, key: jax.Array) -> tuple[jax.Array, dict[str, Any]]:
+        pixels = batch["image"].reshape(batch["image"].shape[0], -1)
+        return jnp.mean(model.image_encoder(pixels) ** 2), {"rows": jnp.float32(len(pixels))}
+
+    plan = make_plan((2, 1, 1))
+    results = []
+    for parts in (1, 4):
+        step = make_step(plan, by_rows, StepConfig(accumulate=parts))
+        state, metrics = step(states.scratch(plan, 3), parallel.shard_batch(batch(), plan.mesh))
+        assert metrics["rows"] == 8 / parts
+        results.append(jax.device_get((state["optimizer"][1].mu, metrics["loss"])))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-8), *results)
+
+
+def test_batch_statistics_pass_through_the_parts_in_turn() -> None:
+    plan = make_plan((1, 1, 1), frozen=(".*_encoder/.*",))
+    pixels = batch()["image"].reshape(8, -1)
+    start = jax.device_get(states.scratch(plan, 3))["params"]["image_encoder"]
+    hidden = pixels @ start["kernel"] + start["bias"]
+    # Part i holds every second row from i; the running mean starts at 0.
+    expected = 0.9 * (0.1 * hidden[0::2].mean(0)) + 0.1 * hidden[1::2].mean(0)
+    state, _ = run(plan, StepConfig(accumulate=2))
+    np.testing.assert_allclose(state["stats"]["norm"]["mean"], expected, atol=2e-3)
+
+
+def test_bfloat16_computes_near_float32_and_keeps_the_state_in_float32() -> None:
+    seen = {}
+
+    def spy(model: Pair, batch: Any, key: jax.Array) -> Any:
+        seen["kernel"] = model.image_encoder.kernel[...].dtype
+        seen["temperature"] = model.logit_scale[...].dtype
+        seen["image"], seen["ids"] = batch["image"].dtype, batch["caption"]["ids"].dtype
+        return objective(model, batch, key)
+
+    plan = make_plan()
+    step = make_step(plan, spy, StepConfig(dtype="bfloat16"))
+    state, metrics = step(states.scratch(plan, 3), parallel.shard_batch(batch(), plan.mesh))
+    assert seen == {
+        "kernel": jnp.bfloat16,
+        "temperature": jnp.float32,
+        "image": jnp.bfloat16,
+        "ids": jnp.int32,
+    }
+    dtypes = jax.tree.map(lambda leaf: leaf.dtype, state)
+    assert dtypes == jax.tree.map(lambda leaf: leaf.dtype, plan.shapes)
+    _, exact = run(plan)
+    np.testing.assert_allclose(metrics["loss"], exact["loss"], rtol=2e-2)
+
+
+def test_a_loss_that_is_not_finite_is_flagged() -> None:
+    plan = make_plan()
+    step = make_step(plan, objective, StepConfig())
+    rows = batch()
+    state, metrics = step(states.scratch(plan, 3), parallel.shard_batch(rows, plan.mesh))
+    assert metrics["finite"] == 1
+    rows["image"][0] = np.inf
+    _, metrics = step(state, parallel.shard_batch(rows, plan.mesh))
+    assert metrics["finite"] == 0
+
+
+def test_impossible_settings_are_refused() -> None:
+    plan = make_plan()
+    with pytest.raises(ValueError, match=r"step.dtype: expected .*bfloat16.* got 'float16'"):
+        make_step(plan, objective, StepConfig(dtype="float16"))
+    with pytest.raises(ValueError, match=r"step.accumulate: expected at least 1, got 0"):
+        make_step(plan, objective, StepConfig(accumulate=0))
+
+
+def test_a_model_without_a_momentum_encoder_trains_too() -> None:
+    plan = states.plan(
+        lambda rngs: Pair(rngs, momentum=False),
+        mesh=parallel.make_mesh((8, 1, 1)),
+        config=OptimizerConfig(),
+        schedule=optax.constant_schedule(0.05),
+    )
+    step, state = make_step(plan, objective, StepConfig()), states.scratch(plan, 0)
+    rows = parallel.shard_batch(batch(), plan.mesh)
+    losses = []
+    for _ in range(15):
+        state, metrics = step(state, rows)
+        losses.append(float(metrics["loss"]))
+    assert losses[-1] < 0.5 * losses[0]
+    assert isinstance(functional.bind(plan.static, state["params"], state["stats"]), nnx.Module)
