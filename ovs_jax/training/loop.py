@@ -185,8 +185,9 @@ def _diverged(meter: "_Meter", checkpoints: Checkpoints) -> DivergedError:
     if checkpoints.latest is not None:
         kept = f"the last good checkpoint is {checkpoints.folder / str(checkpoints.latest)}"
     return DivergedError(
-        f"step {step} is not finite ({readable(values)}); {kept}. Lower schedule.learning_rate, lengthen the "
-        "warm-up or lower optimizer.clip_norm, then run the same command again to resume"
+        f"step {step} is not finite ({readable(values)}); {kept}. Lower schedule.learning_rate, "
+        "lengthen the warm-up or lower optimizer.clip_norm, then run the same command again to "
+        "resume"
     )
 
 
