@@ -286,9 +286,7 @@ class Segmenter:
         )
 
 
-def prepare(
-    image: UInt8[np.ndarray, "h w 3"], geometry: Geometry, *, extra: Any = None
-) -> Windows:
+def prepare(image: UInt8[np.ndarray, "h w 3"], geometry: Geometry, *, extra: Any = None) -> Windows:
     """Resizes, normalises and cuts an image on the host; safe to call in threads."""
     if image.shape[0] == 0 or image.shape[1] == 0:
         raise ValueError(f"image: expected at least one pixel, got shape {image.shape}")

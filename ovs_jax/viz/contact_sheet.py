@@ -116,9 +116,7 @@ def _padded(picture: UInt8[np.ndarray, "h w 3"], width: int) -> UInt8[np.ndarray
     return np.pad(picture, ((0, 0), (0, spare), (0, 0)), constant_values=255)
 
 
-def _beside(
-    pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]], gap: int
-) -> UInt8[np.ndarray, "h w 3"]:
+def _beside(pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]], gap: int) -> UInt8[np.ndarray, "h w 3"]:
     height = max(p.shape[0] for p in pictures)
     return np.concatenate(
         [

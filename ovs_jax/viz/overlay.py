@@ -96,9 +96,7 @@ def overlay(
     untinted = 0 if has_background else None
     picture = blend(large, labels, palette, opacity=opacity, untinted=untinted)
     size = max(13, round(min(max(large.shape[:2]), 1600) / 38))
-    picture = _write_names(
-        picture, labels, names, palette=palette, size=size, left_out=untinted
-    )
+    picture = _write_names(picture, labels, names, palette=palette, size=size, left_out=untinted)
     shares = np.bincount(labels.ravel(), minlength=len(names)) / max(labels.size, 1)
     entries: list[tuple[str, tuple[int, int, int]]] = [
         (f"{names[i]} {_percent(shares[i])}", _rgb(palette[i]))
@@ -157,9 +155,7 @@ def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _widest_place(
-    region: Bool[np.ndarray, "h w"], wide: int, high: int
-) -> tuple[int, int] | None:
+def _widest_place(region: Bool[np.ndarray, "h w"], wide: int, high: int) -> tuple[int, int] | None:
     """Top left corner of a box around the point deepest inside the region; None if it is too thin."""
     height, width = region.shape
     if wide > width or high > height:

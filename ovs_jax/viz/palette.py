@@ -67,9 +67,7 @@ def _distinct() -> UInt8[np.ndarray, "n 3"]:
 
 def _lab(rgb: UInt8[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
     """CIE L*a*b* of sRGB colours, in which distance is close to visible difference."""
-    linear = np.where(
-        rgb / 255 <= 0.04045, rgb / 255 / 12.92, ((rgb / 255 + 0.055) / 1.055) ** 2.4
-    )
+    linear = np.where(rgb / 255 <= 0.04045, rgb / 255 / 12.92, ((rgb / 255 + 0.055) / 1.055) ** 2.4)
     to_xyz = np.asarray(
         [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
     )
