@@ -53,7 +53,8 @@ class BatchBuilder:
       fields: which entries of a batch to build, of `IMAGE_FIELDS` and `TEXT_FIELDS`.
       text_length: tokens a text.
       prompt_count: noun prompts a caption.
-      rule: reads entities; needed for `ENTITY_FIELDS`, as is ``index``.
+      prompt_words: ``nouns`` or ``entities``, what noun prompts name.
+      rule: reads entities; needed for `ENTITY_FIELDS`, as is ``index``, and for such prompts.
       index: the captions with entities.
       slots: the slots of the global batch that this process builds.
     """
@@ -65,6 +66,7 @@ class BatchBuilder:
     fields: tuple[str, ...]
     text_length: int
     prompt_count: int
+    prompt_words: str
     rule: EntityRule | None
     index: EntityIndex | None
     slots: range
@@ -129,10 +131,16 @@ class BatchBuilder:
                 item.texts[name] = (record["caption"],)
             elif name == "prompts":
                 rng = generator(Purpose.PROMPTS, *where)
-                item.texts[name] = noun_prompts(record["caption"], rng, count=self.prompt_count)
+                item.texts[name] = self._prompts(record["caption"], rng)
         if self.rule is not None and self.index is not None:
             self._add_entity_fields(item, self.rule, self.index, record["caption"], place, where)
         return item
+
+    def _prompts(self, caption: str, rng: np.random.Generator) -> tuple[str, ...]:
+        words = None
+        if self.prompt_words == "entities" and self.rule is not None:
+            words = tuple(dict.fromkeys(self.rule.entities(caption)))
+        return noun_prompts(caption, rng, count=self.prompt_count, words=words)
 
     def _add_entity_fields(
         self,

@@ -29,12 +29,14 @@ from ovs_jax.data.batches import (
 from ovs_jax.data.order import EpochOrder
 from ovs_jax.data.pairing import EntityIndex, index_entities
 from ovs_jax.data.records import CaptionSource, Source
+from ovs_jax.data.remembered import Remembered
 from ovs_jax.data.square import CenteredSquare
 from ovs_jax.text.entities import RULES, EntityRule, EntityVocabulary, entity_rule
 from ovs_jax.text.tokenizers import Tokenizer
 from ovs_jax.typing import Batch
 
 AUGMENTATIONS = ("stage1", "stage2", "none")
+PROMPT_WORDS = ("nouns", "entities")
 
 _LAST_STEP = 2**31 - 1
 _JUDGED_AFTER = 1000
@@ -54,8 +56,11 @@ class PipelineConfig:
         entity are left out, as the published training data was.
       augmentation: ``stage1`` or ``stage2`` for the published recipes, ``none`` for a centred crop.
       prompt_count: noun prompts a caption.
+      prompt_words: what noun prompts name: the caption's ``nouns``, as published, or only its
+        ``entities``.
       entity_rule: ``corrected`` or ``original``.
       seed: of order and augmentation.
+      remember: whether records are kept in memory once read; decoding and augmentation are not.
       workers: processes that build batches; 0 builds them in this one.
       threads: threads that build batches, in each process.
       prefetch: batches that each process keeps ready.
@@ -70,8 +75,10 @@ class PipelineConfig:
     fields: tuple[str, ...] = ("image", "caption")
     augmentation: str = "stage1"
     prompt_count: int = 3
+    prompt_words: str = "nouns"
     entity_rule: str = "corrected"
     seed: int = 0
+    remember: bool = False
     workers: int = 0
     threads: int = 2
     prefetch: int = 2
@@ -86,6 +93,7 @@ class PipelineConfig:
             raise ValueError(f"fields: expected some of {known}, each once, got {self.fields}")
         _one_of("augmentation", self.augmentation, AUGMENTATIONS)
         _one_of("entity_rule", self.entity_rule, RULES)
+        _one_of("prompt_words", self.prompt_words, PROMPT_WORDS)
         least = {"batch_size": 1, "image_size": 1, "text_length": 2, "prompt_count": 1, "seed": 0}
         least |= {"workers": 0, "threads": 0, "prefetch": 1, "process_count": 1}
         for name, smallest in least.items():
@@ -251,8 +259,9 @@ def training_batches(
         they are needed, or the tokenizer has no mask token where questions are.
     """
     rule = index = None
-    if set(config.fields) & set(ENTITY_FIELDS):
+    if set(config.fields) & set(ENTITY_FIELDS) or config.prompt_words == "entities":
         rule = entity_rule(config.entity_rule, vocabulary)
+    if rule is not None and set(config.fields) & set(ENTITY_FIELDS):
         index = _with_entities(source, rule)
     if "question" in config.fields and tokenizer.mask_token is None:
         raise ValueError(
@@ -261,13 +270,14 @@ def training_batches(
     records = len(source) if index is None else len(index)
     part = config.batch_size // config.process_count
     builder = BatchBuilder(
-        source=source,
+        source=Remembered(source) if config.remember else source,
         tokenizer=tokenizer,
         augment=augment or augmentation(config.augmentation, config.image_size),
         order=EpochOrder(records, config.batch_size, config.seed),
         fields=config.fields,
         text_length=config.text_length,
         prompt_count=config.prompt_count,
+        prompt_words=config.prompt_words,
         rule=rule,
         index=index,
         slots=range(part * config.process_index, part * (config.process_index + 1)),

@@ -16,7 +16,8 @@ import pytest
 from ovs_jax.data.pipeline import PipelineConfig, TrainingBatches, augmentation, training_batches
 from ovs_jax.data.records import BadRecordError
 from ovs_jax.data.sources import open_image_text
-from ovs_jax.text.entities import CorrectedRule
+from ovs_jax.data.synthetic import SyntheticWorld
+from ovs_jax.text.entities import CorrectedRule, EntityVocabulary
 from ovs_jax.text.tokenizers import Tokenizer, load_tokenizer
 
 NAMES = ("dog", "cat", "bus", "sofa", "car")
@@ -190,6 +191,33 @@ def test_more_fields_leave_the_others_as_they_were(tokenizer: Tokenizer) -> None
             _assert_equal({name: large[name] for name in small}, small)
 
 
+def test_remembered_records_give_the_same_batches(tokenizer: Tokenizer) -> None:
+    remembering = replace(CONFIG, remember=True)
+    with (
+        _batches(Numbered(), tokenizer) as one,
+        _batches(Numbered(), tokenizer, remembering) as two,
+    ):
+        _assert_equal(_take(one, 9), _take(two, 9))
+
+
+def test_prompts_can_name_entities_only(tokenizer: Tokenizer) -> None:
+    source = Numbered()
+    config = replace(CONFIG, prompt_words="entities", prompt_count=2, augmentation="none")
+    config = replace(config, fields=("image", "prompts"), batch_size=40)
+    vocabulary = EntityVocabulary(("cat", "bus"))
+    with _batches(source, tokenizer, config, vocabulary=vocabulary) as batches:
+        assert batches.records == 40  # captions without an entity stay, and repeat themselves
+        batch = next(batches)
+    dog, cat = load_ids(tokenizer, "dog"), load_ids(tokenizer, "cat")
+    for number, prompts in zip(_numbers(batch), batch["prompts"]["ids"].tolist(), strict=True):
+        caption = source.captions()[number]
+        repeated = tokenizer([caption], length=12)[0][0].tolist()
+        count = ("cat" in caption) + ("bus" in caption)
+        assert prompts[count:] == [repeated] * (2 - count)
+        assert sum(cat in prompt for prompt in prompts[:count]) == ("cat" in caption)
+        assert not any(dog in prompt for prompt in prompts[:count])
+
+
 def test_a_stream_restored_from_a_checkpoint_goes_on_exactly(
     tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
@@ -344,6 +372,7 @@ def test_impossible_streams_are_refused_with_the_reason(tokenizer: Tokenizer) ->
         ({"fields": ()}, "fields: expected"),
         ({"fields": ("image", "image")}, "each once"),
         ({"augmentation": "stage3"}, r"augmentation: .* got 'stage3'"),
+        ({"prompt_words": "verbs"}, r"prompt_words: .* got 'verbs'"),
         ({"entity_rule": "new"}, r"entity_rule: expected one of .* got 'new'"),
         ({"batch_size": 0}, "batch_size: expected at least 1, got 0"),
         ({"text_length": 1}, "text_length: expected at least 2"),
@@ -400,6 +429,23 @@ batches.close()
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root)
     assert done.stdout == "(2, 8, 8, 3)\n", done.stderr
+
+
+def test_the_synthetic_world_becomes_batches() -> None:
+    world = SyntheticWorld(length=64)
+    tokenizer = load_tokenizer("synthetic")
+    vocabulary = EntityVocabulary(tuple(world.entities()), world.entities())
+    config = replace(CONFIG, batch_size=16, image_size=32, text_length=32, remember=True)
+    with _batches(world, tokenizer, config, vocabulary=vocabulary) as batches:
+        assert batches.records == 64  # every caption names a class
+        for batch in _take(batches, 4):
+            assert batch["cross_image"].shape == (16, 32, 32, 3)
+            masks = (batch["question"]["ids"] == tokenizer.mask_id).sum(axis=1)
+            assert (masks > 0).all()
+            unknown = tokenizer(["\u2603"], length=3)[0][0, 1]
+            for name in ("caption", "question", "answer", "cross_entity", "prompts"):
+                assert not (batch[name]["ids"] == unknown).any(), name
+                assert not batch[name]["mask"].all(axis=-1).any(), f"{name} is cut"
 
 
 def test_real_photographs_become_batches(shared_data: Path, tokenizer: Tokenizer) -> None:
