@@ -165,9 +165,11 @@ def _widest_place(region: Bool[np.ndarray, "h w"], wide: int, high: int) -> tupl
         return None
     # Beyond the picture counts as another region, so that names keep away from its edge.
     depth = np.asarray(ndimage.distance_transform_edt(np.pad(region, 1)))[1:-1, 1:-1]
-    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-    if depth[y, x] < high / 3:
+    if depth.max() < high / 3:
         return None
+    # Of the points that are about as deep, the one in their middle.
+    deep = np.argwhere(depth >= 0.95 * depth.max())
+    y, x = deep[np.square(deep - deep.mean(axis=0)).sum(axis=1).argmin()]
     top = int(np.clip(y - high // 2, 0, height - high))
     left = int(np.clip(x - wide // 2, 0, width - wide))
     return top, left
