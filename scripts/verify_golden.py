@@ -14,9 +14,13 @@ from pathlib import Path
 
 import jax
 from parity.features import check_features, check_round_trip
+from parity.misc import check_misc
 from parity.reference import Reference
 from parity.report import Report
+from parity.segmentation import check_segmentation
 from parity.training import check_training
+
+from ovs_jax.conversion.rules import ConversionError
 
 
 def verify(folder: Path) -> Report:
@@ -29,8 +33,13 @@ def verify(folder: Path) -> Report:
     report = Report()
     for config in sorted(folder.glob("*/config.json")):
         reference = Reference(config.parent)
-        for check in (check_round_trip, check_features, check_training):
-            check(reference, report)
+        try:
+            for check in (check_round_trip, check_features, check_training, check_segmentation):
+                check(reference, report)
+        except ConversionError as error:
+            report.record(f"{reference.name}/params", "every name", float("inf"), 0.0, str(error))
+    if (folder / "misc").is_dir():
+        check_misc(folder / "misc", report)
     return report
 
 
