@@ -155,6 +155,9 @@ def _truth(
     label = record["label"]
     if isinstance(label, bytes):
         label = decode_label(label, name=str(record["key"]))
+    label = np.asarray(label)
+    if label.ndim != 2 or not np.issubdtype(label.dtype, np.integer):
+        raise ValueError(f"label: expected integers [h, w], got {label.dtype} {label.shape}")
     if label.shape != image.shape[:2]:
         raise ValueError(
             f"label: expected the image's height and width {image.shape[:2]}, got {label.shape}"

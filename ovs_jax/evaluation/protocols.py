@@ -5,7 +5,7 @@ different protocols never share a table.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Literal, TypeVar
 
@@ -38,7 +38,7 @@ class Protocol:
 
     name: str
     classes: ClassSet
-    geometry: Geometry = Geometry()
+    geometry: Geometry = field(default_factory=Geometry)
     templates: tuple[str, ...] = TEMPLATES
     background: float | None = None
     ignore_label: int = 255

@@ -149,6 +149,8 @@ class Segmenter:
         self._params, self._stats = jax.device_put((params, stats), target)
         self._scale = inverse_temperature(self._params["logit_scale"])
         self._run = _programs(static)
+        # The last class list: many images are segmented with the same one.
+        self._embedded: tuple[Any, np.ndarray] = (None, np.zeros((0, 0), np.float32))
 
     def bank(
         self,
@@ -176,14 +178,17 @@ class Segmenter:
             )
         if background is not None and not 0 <= background <= 1:
             raise ValueError(f"background: expected a threshold of 0 to 1, got {background}")
-        unit = class_embeddings(
-            partial(self._run.text, self._params, self._stats),
-            class_set.foreground,
-            templates=templates,
-            tokenizer=self.tokenizer,
-            length=self.text_length,
-        )
-        return ClassBank(unit, background)
+        asked = (class_set.foreground, tuple(templates))
+        if asked != self._embedded[0]:
+            unit = class_embeddings(
+                partial(self._run.text, self._params, self._stats),
+                class_set.foreground,
+                templates=templates,
+                tokenizer=self.tokenizer,
+                length=self.text_length,
+            )
+            self._embedded = (asked, unit)
+        return ClassBank(self._embedded[1], background)
 
     def describe(self, images: Iterable[Windows], *, batch_size: int) -> Iterator[Described]:
         """Runs the model over the windows of images, in full batches across images.
