@@ -59,12 +59,18 @@ def test_stage_2_on_eight_devices_has_the_loss_and_gradients_of_one() -> None:
     for name in ("loss", "loss/contrastive", "loss/entity", "loss/mask"):
         np.testing.assert_allclose(others[name], metrics[name], rtol=1e-6, err_msg=name)
     # After one step the first moment is a tenth of the clipped gradient. Some gradients are zero in
-    # real arithmetic (a bias before BatchNorm): rounding at the scale of the whole is allowed.
+    # real arithmetic (a bias before BatchNorm, of keys): what is there is rounding.
     gradients = functional.paths(one["optimizer"][1].mu)
-    floor = 1e-7 * float(optax.tree.norm(one["optimizer"][1].mu))
+    nothing = 1e-6 * float(optax.tree.norm(one["optimizer"][1].mu))
+    compared = 0
     for path, other in functional.paths(many["optimizer"][1].mu).items():
-        difference = np.linalg.norm(other - gradients[path])
-        assert difference <= 1e-5 * np.linalg.norm(gradients[path]) + floor, path
+        if np.linalg.norm(gradients[path]) < nothing:
+            assert np.linalg.norm(other) < nothing, path
+        else:
+            difference = np.linalg.norm(other - gradients[path])
+            assert difference <= 1e-5 * np.linalg.norm(gradients[path]), path
+            compared += 1
+    assert compared > 0.9 * len(gradients)
     for path, array in functional.paths(one["stats"]).items():
         other = functional.paths(many["stats"])[path]
         np.testing.assert_allclose(other, array, rtol=1e-5, atol=1e-6, err_msg=path)
