@@ -135,9 +135,6 @@ class Counts:
         return Confusion(counts.T.copy())
 
 
-_Arguments = tuple[Float[Array, "..."], ...]
-
-
 def _strips(members: Float[Array, "o p m"]) -> Float[Array, "strips o2 p m"]:
     return members.reshape(STRIPS, -1, *members.shape[1:])
 
@@ -171,7 +168,7 @@ def _count_tile(
     classes = tables.shape[2]
     return (
         count_pixels(truth, labels, classes=classes),
-        _count_groups(truth, groups, classes=classes, groups=maps.shape[0] * maps.shape[3]),
+        _count_groups(truth, groups, classes=classes, count=maps.shape[0] * maps.shape[3]),
     )
 
 

@@ -131,6 +131,14 @@ class Confusion:
         total = int(self.truth_area.sum())
         return int(self.intersection.sum()) / total if total else float("nan")
 
+    @property
+    def single_class_mean_iou(self) -> float:
+        """The best mean IoU that naming every pixel alike could reach: the score to beat."""
+        truth = self.truth_area
+        present = max(int((truth > 0).sum()), 1)
+        judged = int(self.counts.sum())
+        return float(truth.max() / judged / present) if judged else float("nan")
+
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)

@@ -85,8 +85,8 @@ class Segmentation:
     def save(self, folder: str | Path, *, name: str) -> tuple[Path, Path, Path]:
         """Writes ``NAME_overlay.png``, ``NAME_labels.png`` and ``NAME.json``, all or none.
 
-        The label image is a palette PNG whose pixel values are class numbers (16-bit grey beyond 256
-        classes).
+        The label image is a palette PNG whose pixel values are class numbers (16-bit grey beyond
+        256 classes).
 
         Args:
           folder: made if missing.

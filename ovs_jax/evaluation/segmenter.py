@@ -1,8 +1,8 @@
 """The seam between models and evaluation: pixels and class names to a class for every pixel.
 
-A model sees windows of one size, many at a time, from many images. What it says of a window is small
-(group maps on the patch grid and a few embeddings), is kept on the host, and is painted to the size
-of the original image by `canvas`.
+A model sees windows of one size, many at a time, from many images. What it says of a window is
+small (group maps on the patch grid and a few embeddings), is kept on the host, and is painted to
+the size of the original image by `canvas`.
 """
 
 from collections import deque
@@ -24,7 +24,6 @@ from ovs_jax.evaluation.painting import add_background, group_scores, inverse_te
 from ovs_jax.evaluation.segmentation import Segmentation
 from ovs_jax.evaluation.sliding import Geometry, cut_windows, slot_count
 from ovs_jax.evaluation.text_bank import class_embeddings
-from ovs_jax.models.features import SegmentFeatures
 from ovs_jax.nn import functional
 from ovs_jax.text.tokenizers import Tokenizer
 from ovs_jax.typing import ClassSet
@@ -73,11 +72,18 @@ class Described:
 
     Attributes:
       windows: the image.
-      features: a row for each window.
+      image_embedding: the projected windows.
+      group_embeddings: the projected groups of each.
+      group_maps: the share of each patch in each group.
     """
 
     windows: Windows
-    features: SegmentFeatures
+    image_embedding: Float[np.ndarray, "k e"]
+    group_embeddings: Float[np.ndarray, "k g e"]
+    group_maps: Float[np.ndarray, "k rows cols g"]
+
+
+_Row = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class _Programs(NamedTuple):
@@ -90,17 +96,20 @@ class _Programs(NamedTuple):
 def _programs(static: functional.Static) -> _Programs:
     """The compiled programs of a model, shared by all its segmenters."""
 
-    def features(params: functional.Tree, stats: functional.Tree, windows: Array) -> Any:
-        return functional.bind(static, params, stats).segment_features(windows)
+    def features(
+        params: functional.Tree, stats: functional.Tree, windows: Array
+    ) -> tuple[Array, Array, Array]:
+        found = functional.bind(static, params, stats).segment_features(windows)
+        return found.image_embedding, found.group_embeddings, found.group_maps
 
     def text(params: functional.Tree, stats: functional.Tree, ids: Array, mask: Array) -> Array:
         model = functional.bind(static, params, stats)
         return model.project_text(model.encode_text({"ids": ids, "mask": mask}).pooled)
 
-    def tables(scale: Array, features: Any, unit: Array, threshold: Array | None) -> Array:
-        scores = group_scores(
-            features.image_embedding, features.group_embeddings, unit, scale=scale
-        )
+    def tables(
+        scale: Array, image: Array, groups: Array, unit: Array, threshold: Array | None
+    ) -> Array:
+        scores = group_scores(image, groups, unit, scale=scale)
         return scores if threshold is None else add_background(scores, threshold)
 
     return _Programs(jax.jit(features), jax.jit(text), jax.jit(tables))
@@ -140,6 +149,8 @@ class Segmenter:
         self._params, self._stats = jax.device_put((params, stats), target)
         self._scale = inverse_temperature(self._params["logit_scale"])
         self._run = _programs(static)
+        # The last class list: many images are segmented with the same one.
+        self._embedded: tuple[Any, np.ndarray] = (None, np.zeros((0, 0), np.float32))
 
     def bank(
         self,
@@ -167,14 +178,17 @@ class Segmenter:
             )
         if background is not None and not 0 <= background <= 1:
             raise ValueError(f"background: expected a threshold of 0 to 1, got {background}")
-        unit = class_embeddings(
-            partial(self._run.text, self._params, self._stats),
-            class_set.foreground,
-            templates=templates,
-            tokenizer=self.tokenizer,
-            length=self.text_length,
-        )
-        return ClassBank(unit, background)
+        asked = (class_set.foreground, tuple(templates))
+        if asked != self._embedded[0]:
+            unit = class_embeddings(
+                partial(self._run.text, self._params, self._stats),
+                class_set.foreground,
+                templates=templates,
+                tokenizer=self.tokenizer,
+                length=self.text_length,
+            )
+            self._embedded = (asked, unit)
+        return ClassBank(self._embedded[1], background)
 
     def describe(self, images: Iterable[Windows], *, batch_size: int) -> Iterator[Described]:
         """Runs the model over the windows of images, in full batches across images.
@@ -191,15 +205,16 @@ class Segmenter:
         waiting: deque[Windows] = deque()  # images that are not described yet
         pixels: list[np.ndarray] = []  # their windows that the device has not seen
         running: deque[tuple[Any, int]] = deque()  # what the device works on, and how much counts
-        rows: list[SegmentFeatures] = []  # described windows of the first waiting images
+        rows: list[_Row] = []  # described windows of the first waiting images
 
         def complete(*, at_most: int) -> Iterator[Described]:
             while len(running) > at_most:
-                rows.extend(_rows(*running.popleft()))
+                features, used = running.popleft()
+                rows.extend(list(zip(*map(np.asarray, features), strict=True))[:used])
             while waiting and len(rows) >= len(waiting[0].pixels):
                 image = waiting.popleft()
                 count = len(image.pixels)
-                yield Described(image, _stack(rows[:count]))
+                yield Described(image, *map(np.stack, zip(*rows[:count], strict=True)))
                 del rows[:count]
 
         for image in images:
@@ -224,20 +239,21 @@ class Segmenter:
 
     def paint(self, described: Described, bank: ClassBank) -> Painting:
         """Scores the groups of an image against the classes, ready to be painted."""
-        windows, features = described.windows, described.features
-        count = len(windows.pixels)
-        slots = slot_count(count)
-        padded = jax.tree.map(
-            lambda x: np.pad(x, ((0, slots - count), *((0, 0),) * (x.ndim - 1))), features
+        count = len(described.group_maps)
+        free = slot_count(count) - count
+        tables = self._run.tables(
+            self._scale,
+            np.pad(described.image_embedding, ((0, free), (0, 0))),
+            np.pad(described.group_embeddings, ((0, free), (0, 0), (0, 0))),
+            bank.unit,
+            None if bank.background is None else np.float32(bank.background),
         )
-        threshold = None if bank.background is None else np.float32(bank.background)
-        tables = np.asarray(self._run.tables(self._scale, padded, bank.unit, threshold))
         return Painting(
-            maps=np.asarray(features.group_maps),
-            tables=tables[:count],
-            size=windows.size,
-            new_size=windows.new_size,
-            geometry=windows.geometry,
+            maps=described.group_maps,
+            tables=np.asarray(tables)[:count],
+            size=described.windows.size,
+            new_size=described.windows.new_size,
+            geometry=described.windows.geometry,
         )
 
     def segment(
@@ -298,13 +314,3 @@ def prepare(image: UInt8[np.ndarray, "h w 3"], geometry: Geometry, *, extra: Any
         geometry=geometry,
         extra=extra,
     )
-
-
-def _rows(features: SegmentFeatures, count: int) -> list[SegmentFeatures]:
-    arrays = [np.asarray(x) for x in jax.tree.leaves(features)]
-    structure = jax.tree.structure(features)
-    return [structure.unflatten([x[i] for x in arrays]) for i in range(count)]
-
-
-def _stack(rows: Sequence[SegmentFeatures]) -> SegmentFeatures:
-    return jax.tree.map(lambda *each: np.stack(each), *rows)

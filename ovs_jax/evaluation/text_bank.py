@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ovs_jax.text.prompts import class_prompts
 from ovs_jax.text.tokenizers import Tokenizer
 
-EncodeText = Callable[[Int[Array, "m l"], Bool[Array, "m l"]], Float[Array, "m e"]]
+EncodeText = Callable[[Int[np.ndarray, "m l"], Bool[np.ndarray, "m l"]], Float[Array, "m e"]]
 """Token ids and their mask to projected embeddings, not normalised."""
 BATCH = 64
 """Texts that are encoded at a time; every batch is filled up, so that one program serves all."""

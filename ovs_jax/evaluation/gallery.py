@@ -1,0 +1,49 @@
+"""A page of scenes: the image, its groups, what was predicted and what is true."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import UInt8
+
+from ovs_jax.data.records import Source
+from ovs_jax.evaluation.evaluator import class_bank, load_scenes
+from ovs_jax.evaluation.protocols import Protocol
+from ovs_jax.evaluation.segmenter import Segmenter
+from ovs_jax.viz.contact_sheet import Scene, contact_sheet
+from ovs_jax.viz.palette import distinct_palette
+
+
+def draw_gallery(
+    segmenter: Segmenter,
+    source: Source,
+    protocol: Protocol,
+    *,
+    indices: Sequence[int],
+    columns: int = 2,
+    cell: int = 160,
+    batch_size: int = 8,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Segments some labelled images and draws them side by side.
+
+    Args:
+      segmenter: the model.
+      source: records with ``image``, ``label`` and ``key``.
+      protocol: how they are segmented.
+      indices: which images, in order.
+      columns: scenes side by side.
+      cell: the longer side of a picture in pixels.
+      batch_size: windows that the model sees at a time.
+
+    Returns:
+      The page, with a legend of the classes that occur.
+    """
+    bank = class_bank(segmenter, protocol)
+    scenes = []
+    windows = load_scenes(source, indices, protocol)
+    for described in segmenter.describe(windows, batch_size=batch_size):
+        scene = described.windows.extra
+        found = segmenter.paint(described, bank).labels()
+        scenes.append(Scene(scene.image, found.groups, found.labels, scene.truth))
+    names = protocol.classes.names
+    palette = distinct_palette(len(names), background=protocol.classes.has_background)
+    return contact_sheet(scenes, names, palette=palette, columns=columns, cell=cell)
