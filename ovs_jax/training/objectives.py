@@ -7,7 +7,7 @@ of the published code.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ from ovs_jax.typing import Batch
 Noise = Sequence[Float[Array, "b _ _"]]
 
 
+@runtime_checkable
 class Objective(Protocol):
     """What the training step differentiates."""
 
