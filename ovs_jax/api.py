@@ -1,8 +1,8 @@
 """The Python API: a trained model in one line.
 
-    segmenter = ovs_jax.load("runs/quickstart/stage2")
-    result = segmenter.segment("photo.jpg", ["dog", "sofa"])
-    result.labels, result.scores, result.groups, result.draw()
+segmenter = ovs_jax.load("runs/quickstart/stage2")
+result = segmenter.segment("photo.jpg", ["dog", "sofa"])
+result.labels, result.scores, result.groups, result.draw()
 """
 
 from pathlib import Path
