@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ovs_jax import parallel
 from ovs_jax.losses.mask_consistency import (
     binarize,
     least_agreeing_groups,
@@ -12,6 +13,7 @@ from ovs_jax.losses.mask_consistency import (
     stretch,
     upsample,
 )
+from ovs_jax.losses.matching import match_maps
 
 SIZES = {"ovs_tiny": ((4, 4), 64), "ovs_mid": ((14, 14), 224)}
 
@@ -153,6 +155,33 @@ def test_a_map_that_is_not_finite_is_never_hidden(which):
     assert np.isnan(steps.dice).tolist() == [False, True]
     assert sorted(np.asarray(steps.assignment[1]).tolist()) == [0, 1, 2]
     assert np.isnan(mask_consistency(maps[0], maps[1], **options))
+
+
+def test_a_batch_spread_over_eight_devices_gives_the_same_loss_and_gradient():
+    mesh = parallel.make_mesh((-1, 1, 1))
+    over_batch = jax.sharding.PartitionSpec(("data", "fsdp"))
+    # Left to the compiler, the solver's loop would ask all devices whether all are done.
+    match = jax.shard_map(
+        match_maps, mesh=mesh, in_specs=over_batch, out_specs=over_batch, check_vma=False
+    )
+    predicted, target = random_maps(9, (8, 3, 12))
+    inputs = (predicted, target, jnp.zeros((8, 1), bool))
+
+    def loss(solve):
+        def of(p, t, d):
+            return mask_consistency(p, t, detached=d, grid=(3, 4), size=20, match=solve)
+
+        return jax.jit(jax.value_and_grad(of))
+
+    one = loss(match_maps)(*inputs)
+    spread = [jax.device_put(x, parallel.batch_sharding(mesh)) for x in inputs]
+    compiled = loss(match).lower(*spread).compile()
+    eight = compiled(*spread)
+    np.testing.assert_allclose(eight[0], one[0], rtol=1e-6)
+    np.testing.assert_allclose(eight[1], one[1], atol=1e-7)
+    program = compiled.as_text()
+    assert "all-gather" not in program
+    assert program.count(" all-reduce(") <= 1
 
 
 def test_perfectly_predicted_masks_have_almost_no_loss():
