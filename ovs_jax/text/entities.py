@@ -172,8 +172,13 @@ class CorrectedRule:
         return forms
 
     @cached_property
-    def _longest(self) -> int:
-        return max(form.count(" ") + 1 for form in self._forms)
+    def _longest(self) -> dict[str, int]:
+        """For every word that begins a form: how many words the longest such form has."""
+        longest: dict[str, int] = {}
+        for form in self._forms:
+            first, count = form.split(" ")[0], form.count(" ") + 1
+            longest[first] = max(count, longest.get(first, 0))
+        return longest
 
     def _read(self, caption: str, mask: str) -> _Masked:
         words = list(self._word.finditer(caption))
@@ -181,6 +186,10 @@ class CorrectedRule:
         entities: list[str] = []
         done, position = 0, 0
         while position < len(words):
+            word = words[position].group().lower()
+            if word not in self._longest and "-" not in word:  # nearly all words
+                position += 1
+                continue
             start, end, name, length = self._match(caption, words, position)
             if name is not None:
                 pieces += [caption[done:start], mask]
@@ -194,7 +203,8 @@ class CorrectedRule:
     ) -> tuple[int, int, str | None, int]:
         """The longest entity that begins at a word: start, end, name (or None), words taken."""
         first = words[position]
-        for length in range(min(self._longest, len(words) - position), 0, -1):
+        longest = self._longest.get(first.group().lower(), 0)
+        for length in range(min(longest, len(words) - position), 0, -1):
             end = words[position + length - 1].end()
             written = caption[first.start() : end]
             name = self._forms.get(" ".join(written.lower().split()))

@@ -53,6 +53,7 @@ def noun_prompts(
     *,
     count: int,
     templates: Sequence[str] = TEMPLATES,
+    words: Sequence[str] | None = None,
 ) -> tuple[str, ...]:
     """Prompts for the nouns of a caption, for GroupViT's multi-label loss.
 
@@ -65,11 +66,12 @@ def noun_prompts(
       rng: the only source of chance.
       count: how many prompts to return.
       templates: to draw from.
+      words: distinct words to take for the caption's nouns; its `nouns` if None.
 
     Returns:
       ``count`` texts.
     """
-    found = nouns(caption)
-    chosen = rng.permutation(len(found))[:count]
+    found = nouns(caption) if words is None else words
+    chosen: list[int] = rng.permutation(len(found))[:count].tolist()
     prompts = [fill(templates[int(rng.integers(len(templates)))], found[index]) for index in chosen]
     return tuple(prompts + [caption] * (count - len(prompts)))

@@ -7,7 +7,7 @@ of the published code.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -20,9 +20,10 @@ from ovs_jax.models.features import ImageFeatures, Text, TextFeatures
 from ovs_jax.nn.stochastic import split
 from ovs_jax.typing import Batch
 
-Noise = Sequence[Float[Array, "b g n"]]
+Noise = Sequence[Float[Array, "b _ _"]]
 
 
+@runtime_checkable
 class Objective(Protocol):
     """What the training step differentiates."""
 
@@ -279,7 +280,7 @@ class _Draws:
         self.noise = None if noise is None else iter(noise)
         self.stages = stages
 
-    def take(self) -> list[Float[Array, "b g n"]] | None:
+    def take(self) -> list[Float[Array, "b _ _"]] | None:
         """The noise of the next image encoder call."""
         return None if self.noise is None else [next(self.noise) for _ in range(self.stages)]
 

@@ -112,15 +112,14 @@ def scratch(plan: Plan, seed: int) -> State:
             params["momentum_encoder"] = params["image_encoder"]
         trainable, _ = optimizer.split(params, plan.frozen)
         moments = plan.transform.init(trainable)
-        return {"params": params, "stats": stats, "optimizer": moments, "step": jnp.int32(0)}
+        state = {"params": params, "stats": stats, "optimizer": moments, "step": jnp.int32(0)}
+        # Arrays made from Python numbers are weakly typed, for which the step would be compiled
+        # once more.
+        return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), state)
 
     return jax.jit(draw, out_shardings=plan.shardings)(jax.random.key(seed))
 
 
-def with_weights(
-    plan: Plan, state: State, params: functional.Tree, stats: functional.Tree
-) -> State:
-    """A state that starts from given weights: step 0 and empty moments, in the plan's layout."""
-    placed = {"params": params, "stats": stats}
-    layout = {name: plan.shardings[name] for name in placed}
-    return state | jax.device_put(placed, layout)
+def trainable(plan: Plan) -> functional.Tree:
+    """The shapes of the parameters that get gradients."""
+    return optimizer.split(plan.shapes["params"], plan.frozen)[0]

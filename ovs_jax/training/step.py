@@ -16,11 +16,11 @@ import optax
 from ovs_jax import parallel
 from ovs_jax.nn import functional
 from ovs_jax.training import optimizer
+from ovs_jax.training.objectives import Objective
 from ovs_jax.training.state import Plan, State
 from ovs_jax.typing import Batch
 
 Metrics = dict[str, jax.Array]
-Objective = Callable[[Any, Batch, jax.Array], tuple[jax.Array, Metrics]]
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 

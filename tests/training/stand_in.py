@@ -2,33 +2,19 @@
 a BatchNorm, a temperature and noise.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
+import optax
 from flax import nnx
 
+from ovs_jax import parallel
+from ovs_jax.nn.norm import BatchNorm
+from ovs_jax.training import state as states
+from ovs_jax.training.optimizer import OptimizerConfig
 from ovs_jax.typing import Batch
-
-
-class Norm(nnx.Module):
-    """Batch normalisation over the global batch, with running statistics."""
-
-    def __init__(self, width: int) -> None:
-        self.mean = nnx.BatchStat(jnp.zeros(width))
-        self.variance = nnx.BatchStat(jnp.ones(width))
-        self.train = False
-
-    def set_view(self, train: bool | None = None, **others: object) -> dict[str, object]:
-        if train is not None:
-            self.train = train
-        return others
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        if not self.train:
-            return (x - self.mean[...][None]) / jnp.sqrt(self.variance[...][None] + 1e-5)
-        mean, variance = x.mean(0, keepdims=True), x.var(0, keepdims=True)
-        self.mean[...] = 0.9 * self.mean[...] + 0.1 * mean[0].astype(jnp.float32)
-        self.variance[...] = 0.9 * self.variance[...] + 0.1 * variance[0].astype(jnp.float32)
-        return (x - mean) / jnp.sqrt(variance + 1e-5)
 
 
 class Pair(nnx.Module):
@@ -39,7 +25,7 @@ class Pair(nnx.Module):
         if momentum:
             self.momentum_encoder = nnx.Linear(12, width, rngs=rngs)
         self.text_encoder = nnx.Embed(16, width, rngs=rngs)
-        self.norm = Norm(width)
+        self.norm = BatchNorm(width)
         self.logit_scale = nnx.Param(jnp.float32(1.0))
 
 
@@ -55,3 +41,31 @@ def objective(model: Pair, batch: Batch, key: jax.Array) -> tuple[jax.Array, dic
     if hasattr(model, "momentum_encoder"):
         loss = loss + 0.1 * jnp.mean((model.momentum_encoder(pixels) - image) ** 2)
     return loss, {"loss/matching": matching, "temperature": jnp.exp(model.logit_scale[...])}
+
+
+FROZEN = ("momentum_encoder/.*",)
+
+
+def batch(rows: int = 8, seed: int = 0) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    return {
+        "image": rng.normal(size=(rows, 2, 2, 3)).astype(np.float32),
+        "caption": {"ids": rng.integers(0, 16, (rows, 4)).astype(np.int32)},
+    }
+
+
+def make_plan(
+    shape: tuple[int, int, int] = (8, 1, 1),
+    *,
+    frozen: tuple[str, ...] = FROZEN,
+    width: int = 8,
+    momentum: bool = True,
+) -> states.Plan:
+    devices = jax.devices()[: int(np.prod(shape))]
+    return states.plan(
+        lambda rngs: Pair(rngs, width=width, momentum=momentum),
+        mesh=parallel.make_mesh(shape, devices=devices),
+        config=OptimizerConfig(frozen=frozen),
+        schedule=optax.constant_schedule(0.01),
+        rules=((".*", parallel.FullyShard(minimum_size=1)),),
+    )

@@ -128,7 +128,7 @@ class GroupingEncoder(nnx.Module):
 
     def draw_gumbel(
         self, key: Key[Array, ""], batch: int, tokens: int
-    ) -> list[Float[Array, "b g n"]]:
+    ) -> list[Float[Array, "b _ _"]]:
         """Draws the noise of every grouping stage for ``batch`` images of ``tokens`` patches."""
         noise = []
         for stage_key, groups in zip(
@@ -143,7 +143,7 @@ class GroupingEncoder(nnx.Module):
         images: Float[Array, "b h w 3"],
         *,
         key: Key[Array, ""] | None = None,
-        gumbel: Sequence[Float[Array, "b g n"]] | None = None,
+        gumbel: Sequence[Float[Array, "b _ _"]] | None = None,
     ) -> ImageFeatures:
         """Encodes images.
 

@@ -42,7 +42,7 @@ class ImageTextModel(nnx.Module):
         images: Float[Array, "b h w 3"],
         *,
         key: Key[Array, ""] | None = None,
-        gumbel: Sequence[Float[Array, "b g n"]] | None = None,
+        gumbel: Sequence[Float[Array, "b _ _"]] | None = None,
     ) -> ImageFeatures:
         """Encodes images without projecting them; arguments as `GroupingEncoder`."""
         return self.image_encoder(images, key=key, gumbel=gumbel)

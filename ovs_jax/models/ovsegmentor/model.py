@@ -89,7 +89,7 @@ class OVSegmentor(ImageTextModel):
         images: Float[Array, "b h w 3"],
         *,
         key: Key[Array, ""] | None = None,
-        gumbel: Sequence[Float[Array, "b g n"]] | None = None,
+        gumbel: Sequence[Float[Array, "b _ _"]] | None = None,
     ) -> ImageFeatures:
         """Encodes images with the momentum encoder; arguments as `GroupingEncoder`.
 

@@ -1,0 +1,1 @@
+"""GroupViT (CVPR 2022)."""

@@ -1,0 +1,1 @@
+"""OVSegmentor (CVPR 2023)."""

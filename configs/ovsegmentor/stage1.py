@@ -1,0 +1,39 @@
+"""OVSegmentor, stage 1: image-text contrast and masked entity completion on CC4M, 30 epochs.
+
+Command:   ovs-jax train --config=ovsegmentor/stage1 --workdir=runs/ovsegmentor/stage1
+               --config.data.source=CC4M.tsv --config.data.tokenizer=wordpiece:BERT/vocab.txt
+           where CC4M.tsv has the columns ``image`` and ``caption``: CC12M, of which the captions
+           with entities are used.
+Variants:  :vit_small (ViT-S and RoBERTa; set --config.data.tokenizer=roberta:FOLDER), :smoke
+Hardware:  the paper used 8 GPUs of 256 images each.
+Cost:      not measured.
+Expected:  no score is published for stage 1 alone; stage 2 starts from it.
+
+The published run starts from DINO ViT-B/16 and pretrained BERT. Name a checkpoint that holds such
+weights with --config.init.checkpoint; without one the run starts from scratch, and the published
+scores are not to be expected.
+"""
+
+from ml_collections import ConfigDict
+
+from .. import base
+
+
+def get_config(variant: str | None = None) -> ConfigDict:
+    config = base.defaults("ovsegmentor", "vit_small" if variant == "vit_small" else "vit_base")
+    base.published_optimizer(config)
+    config.batch_size = 2048
+    config.epochs = 30.0
+    config.schedule.learning_rate = 6.4e-4
+    config.schedule.minimum = 1.6e-4
+    config.schedule.warmup = 1.6e-5
+    config.schedule.warmup_epochs = 2.0
+    config.objective.entity = 1.0
+    config.data.source = "data/cc4m.tsv"
+    config.data.tokenizer = "wordpiece:data/bert/vocab.txt"
+    config.data.text_length = 77
+    config.data.augmentation = "stage1"
+    config.data.workers = 8
+    if variant == "vit_small":
+        config.data.tokenizer = "roberta:data/roberta"
+    return base.finish(config, variant, known=("vit_small",))

@@ -1,0 +1,196 @@
+"""One training batch: records read, images decoded and augmented, texts built and tokenised.
+
+A batch is a pure function of its step, so that it can be built by any worker, in any order.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ovs_jax.data.images import decode_image
+from ovs_jax.data.order import EpochOrder, Purpose, generator
+from ovs_jax.data.pairing import EntityIndex
+from ovs_jax.data.records import BadRecordError, Record, Source
+from ovs_jax.text.entities import EntityRule, cross_prompt
+from ovs_jax.text.prompts import noun_prompts
+from ovs_jax.text.tokenizers import Tokenizer
+from ovs_jax.typing import Batch
+
+Augmentation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+"""From decoded pixels, uint8 [h, w, 3], to float32 [size, size, 3], ready for the model."""
+
+IMAGE_FIELDS = ("image", "cross_image")
+TEXT_FIELDS = ("caption", "prompts", "question", "answer", "cross_entity")
+ENTITY_FIELDS = ("question", "answer", "cross_image", "cross_entity")
+"""What only a caption with entities can give."""
+
+MOST_TRIES = 32
+"""How many bad records in a row one slot passes over before the data is given up."""
+
+
+BuiltBatch = tuple[Batch, list[tuple[str, str]]]
+"""The slots of one process, in order, and key and reason of every record that was passed over."""
+
+
+@dataclass(frozen=True)
+class _Item:
+    """One slot of a batch before texts become ids."""
+
+    images: dict[str, np.ndarray] = field(default_factory=dict)
+    texts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BatchBuilder:
+    """Builds the batch of a step.
+
+    Attributes:
+      source: records with images and captions.
+      tokenizer: for all texts.
+      augment: for all images.
+      order: which record stands where. With an index it orders the index's places.
+      fields: which entries of a batch to build, of `IMAGE_FIELDS` and `TEXT_FIELDS`.
+      text_length: tokens a text.
+      prompt_count: noun prompts a caption.
+      prompt_words: ``nouns`` or ``entities``, what noun prompts name.
+      rule: reads entities; needed for `ENTITY_FIELDS`, as is ``index``, and for such prompts.
+      index: the captions with entities.
+      slots: the slots of the global batch that this process builds.
+    """
+
+    source: Source = field(repr=False)
+    tokenizer: Tokenizer
+    augment: Augmentation
+    order: EpochOrder
+    fields: tuple[str, ...]
+    text_length: int
+    prompt_count: int
+    prompt_words: str
+    rule: EntityRule | None
+    index: EntityIndex | None
+    slots: range
+
+    def __call__(self, step: int) -> BuiltBatch:
+        """Builds the batch of a step.
+
+        A record that cannot be used is replaced by the one in the same slot of the next step, so
+        that no record stands twice in a batch on its account.
+
+        Args:
+          step: from 0 on.
+
+        Returns:
+          The batch, and what went wrong on the way.
+
+        Raises:
+          ValueError: `MOST_TRIES` records in a row cannot be used.
+        """
+        step = int(step)
+        bad: list[tuple[str, str]] = []
+        items = [self._usable_item(step, slot, bad) for slot in self.slots]
+        arrays: Batch = {}
+        for name in self.fields:
+            if name in IMAGE_FIELDS:
+                arrays[name] = np.stack([item.images[name] for item in items])
+            else:
+                arrays[name] = self._tokenize([item.texts[name] for item in items])
+        for name in arrays.keys() & {"caption", "question", "answer", "cross_entity"}:
+            arrays[name] = {kind: values[:, 0] for kind, values in arrays[name].items()}
+        return arrays, bad
+
+    def _tokenize(self, texts: Sequence[tuple[str, ...]]) -> dict[str, np.ndarray]:
+        """Ids and mask, b k l, of k texts a slot."""
+        flat = [text for several in texts for text in several]
+        ids, mask = self.tokenizer(flat, length=self.text_length)
+        shape = (len(texts), len(texts[0]), self.text_length)
+        return {"ids": ids.reshape(shape), "mask": mask.reshape(shape)}
+
+    def _usable_item(self, step: int, slot: int, bad: list[tuple[str, str]]) -> _Item:
+        for attempt in range(MOST_TRIES):
+            try:
+                place = self.order.record(step + attempt, slot)
+                return self._item(place, (self.order.seed, step, slot, attempt))
+            except BadRecordError as error:
+                bad.append((error.key, error.reason))
+        key, reason = bad[-1]
+        raise ValueError(
+            f"training data: {MOST_TRIES} records in a row cannot be used; the last was "
+            f"{key}: {reason}"
+        )
+
+    def _item(self, place: int, where: tuple[int, ...]) -> _Item:
+        """What a record gives; ``where`` tells its chance from that of all others."""
+        record = self._record(place)
+        item = _Item()
+        for name in self.fields:
+            if name == "image":
+                rng = generator(Purpose.IMAGE, *where)
+                item.images[name] = self.augment(_pixels(record), rng)
+            elif name == "caption":
+                item.texts[name] = (record["caption"],)
+            elif name == "prompts":
+                rng = generator(Purpose.PROMPTS, *where)
+                item.texts[name] = self._prompts(record["caption"], rng)
+        if self.rule is not None and self.index is not None:
+            self._add_entity_fields(item, self.rule, self.index, record["caption"], place, where)
+        return item
+
+    def _prompts(self, caption: str, rng: np.random.Generator) -> tuple[str, ...]:
+        words = None
+        if self.prompt_words == "entities" and self.rule is not None:
+            words = tuple(dict.fromkeys(self.rule.entities(caption)))
+        return noun_prompts(caption, rng, count=self.prompt_count, words=words)
+
+    def _add_entity_fields(
+        self,
+        item: _Item,
+        rule: EntityRule,
+        index: EntityIndex,
+        caption: str,
+        place: int,
+        where: tuple[int, ...],
+    ) -> None:
+        if "question" in self.fields:
+            question = rule.question(caption, mask=str(self.tokenizer.mask_token))
+            item.texts["question"] = (question,)
+        if "answer" in self.fields:
+            rng = generator(Purpose.ANSWER, *where)
+            item.texts["answer"] = (rule.answer(rule.entities(caption), rng),)
+        if not {"cross_image", "cross_entity"} & set(self.fields):
+            return
+        partner, entity = index.partner(place, generator(Purpose.PARTNER, *where))
+        item.texts["cross_entity"] = (cross_prompt(entity),)
+        if "cross_image" in self.fields:
+            pixels = _pixels(self._record(partner))
+            rng = generator(Purpose.CROSS_IMAGE, *where)
+            item.images["cross_image"] = self.augment(pixels, rng)
+
+    def _record(self, place: int) -> Record:
+        record = self.source[place if self.index is None else int(self.index.kept[place])]
+        missing = [name for name in ("image", "caption", "key") if name not in record]
+        if missing:
+            raise ValueError(
+                f"record {place} of {type(self.source).__name__}: expected the fields image, "
+                f"caption and key, misses {missing}"
+            )
+        caption = record["caption"]
+        if not isinstance(caption, str):
+            raise BadRecordError(str(record["key"]), "caption is not text", type(caption).__name__)
+        if not caption.strip():
+            raise BadRecordError(str(record["key"]), "empty caption")
+        return record
+
+
+def _pixels(record: Record) -> np.ndarray:
+    """The decoded image of a record, uint8 [h, w, 3]."""
+    image, key = record["image"], str(record["key"])
+    if isinstance(image, bytes):
+        return decode_image(image, name=key)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or not image.size:
+        raise BadRecordError(
+            key,
+            "image of wrong kind",
+            f"expected uint8 [h, w, 3], got {image.dtype} {list(image.shape)}",
+        )
+    return image

@@ -1,0 +1,314 @@
+"""The training input: an endless iterator of batches that can be saved, restored and read ahead.
+
+Batches are functions of their step (`ovs_jax.data.batches`); Grain builds them ahead of time in
+threads or in worker processes. The state of the stream is little more than the next step, so a run
+can be resumed with another number of workers, or of processes, and sees the same batches.
+
+Nothing here imports JAX. (Grain does where JAX is installed, in its workers too; it also runs
+without.)
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import grain
+from absl import flags
+
+from ovs_jax.data.augment import stage1_augmentation, stage2_augmentation
+from ovs_jax.data.batches import (
+    ENTITY_FIELDS,
+    IMAGE_FIELDS,
+    TEXT_FIELDS,
+    Augmentation,
+    BatchBuilder,
+    BuiltBatch,
+)
+from ovs_jax.data.order import EpochOrder
+from ovs_jax.data.pairing import EntityIndex, index_entities
+from ovs_jax.data.records import CaptionSource, Source
+from ovs_jax.data.remembered import Remembered
+from ovs_jax.data.square import CenteredSquare
+from ovs_jax.text.entities import RULES, EntityRule, EntityVocabulary, entity_rule
+from ovs_jax.text.tokenizers import Tokenizer
+from ovs_jax.typing import Batch
+
+AUGMENTATIONS = ("stage1", "stage2", "none")
+PROMPT_WORDS = ("nouns", "entities")
+
+_LAST_STEP = 2**31 - 1
+_JUDGED_AFTER = 1000
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """What batches hold and how they are built.
+
+    Attributes:
+      batch_size: records a step, over all processes.
+      image_size: side of the square images, in pixels.
+      text_length: tokens a text.
+      fields: entries of a batch: ``image``, ``caption``, ``prompts``, ``question``, ``answer``,
+        ``cross_image``, ``cross_entity``. With one of the last four, records whose caption has no
+        entity are left out, as the published training data was.
+      augmentation: ``stage1`` or ``stage2`` for the published recipes, ``none`` for a centred crop.
+      prompt_count: noun prompts a caption.
+      prompt_words: what noun prompts name: the caption's ``nouns``, as published, or only its
+        ``entities``.
+      entity_rule: ``corrected`` or ``original``.
+      seed: of order and augmentation.
+      remember: whether records are kept in memory once read; decoding and augmentation are not.
+      workers: processes that build batches; 0 builds them in this one.
+      threads: threads that build batches, in each process.
+      prefetch: batches that each process keeps ready.
+      max_bad_share: the run stops if a larger share of the records cannot be used.
+      process_index: which slots of the batch to build ...
+      process_count: ... of how many equal parts.
+    """
+
+    batch_size: int
+    image_size: int
+    text_length: int
+    fields: tuple[str, ...] = ("image", "caption")
+    augmentation: str = "stage1"
+    prompt_count: int = 3
+    prompt_words: str = "nouns"
+    entity_rule: str = "corrected"
+    seed: int = 0
+    remember: bool = False
+    workers: int = 0
+    threads: int = 2
+    prefetch: int = 2
+    max_bad_share: float = 0.05
+    process_index: int = 0
+    process_count: int = 1
+
+    def __post_init__(self) -> None:
+        known = (*IMAGE_FIELDS, *TEXT_FIELDS)
+        unknown = [name for name in self.fields if name not in known]
+        if unknown or not self.fields or len(set(self.fields)) < len(self.fields):
+            raise ValueError(f"fields: expected some of {known}, each once, got {self.fields}")
+        _one_of("augmentation", self.augmentation, AUGMENTATIONS)
+        _one_of("entity_rule", self.entity_rule, RULES)
+        _one_of("prompt_words", self.prompt_words, PROMPT_WORDS)
+        least = {"batch_size": 1, "image_size": 1, "text_length": 2, "prompt_count": 1, "seed": 0}
+        least |= {"workers": 0, "threads": 0, "prefetch": 1, "process_count": 1}
+        for name, smallest in least.items():
+            if getattr(self, name) < smallest:
+                raise ValueError(f"{name}: expected at least {smallest}, got {getattr(self, name)}")
+        if not 0 <= self.process_index < self.process_count:
+            raise ValueError(
+                f"process_index: expected 0 to {self.process_count - 1}, got {self.process_index}"
+            )
+        if self.batch_size % self.process_count:
+            raise ValueError(
+                f"batch_size: expected a multiple of process_count {self.process_count}, "
+                f"got {self.batch_size}"
+            )
+        if not 0 <= self.max_bad_share <= 1:
+            raise ValueError(f"max_bad_share: expected 0 to 1, got {self.max_bad_share}")
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{name}: expected one of {known}, got '{value}'")
+
+
+class TrainingBatches(grain.DatasetIterator[Batch]):
+    """An endless iterator of batches; `grain.checkpoint.CheckpointSave` and `...Restore` take it.
+
+    Attributes:
+      records: how many records the stream draws from.
+      step: the step of the next batch.
+      seen: slots that this process has filled.
+      bad: how many records it passed over, by reason.
+    """
+
+    def __init__(self, builder: BatchBuilder, config: PipelineConfig):
+        super().__init__()
+        self.records = builder.order.records
+        self.step = 0
+        self.seen = 0
+        self.bad: Counter[str] = Counter()
+        self._builder = builder
+        self._config = config
+        self._ahead: grain.DatasetIterator[BuiltBatch] | None = None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in one pass over the records."""
+        return self._builder.order.steps_per_epoch
+
+    def __next__(self) -> Batch:
+        """The batch of the next step.
+
+        Raises:
+          ValueError: too large a share of the records cannot be used.
+        """
+        self._assert_not_closed()
+        batch, bad = next(self._start())
+        self.step += 1
+        self.seen += len(self._builder.slots)
+        if bad:
+            self._count(bad)
+        return {name: batch[name] for name in self._config.fields}  # workers sort them
+
+    def get_state(self) -> dict[str, Any]:
+        """What `set_state` needs, as JSON values."""
+        return {
+            "step": self.step,
+            "seen": self.seen,
+            "bad": dict(self.bad),
+            "stream": self._stream(),
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Goes to where the stream was when `get_state` was called.
+
+        Raises:
+          ValueError: the state is of another stream, whose batches this one cannot continue.
+        """
+        if state["stream"] != self._stream():
+            raise ValueError(
+                f"input stream: expected the state of a stream with {self._stream()}, got one with "
+                f"{state['stream']}; resume with the same data, batch size and seed"
+            )
+        self._stop()
+        self.step, self.seen = int(state["step"]), int(state["seen"])
+        self.bad = Counter(state["bad"])
+
+    def start_prefetch(self) -> None:
+        """Begins to build batches before the first is asked for."""
+        self._start().start_prefetch()
+
+    def close(self) -> None:
+        """Ends workers and threads; the iterator cannot be used any more."""
+        self._stop()
+        super().close()
+
+    def _stream(self) -> dict[str, int]:
+        order = self._builder.order
+        return {"records": order.records, "batch_size": order.batch_size, "seed": order.seed}
+
+    def _start(self) -> grain.DatasetIterator[BuiltBatch]:
+        if self._ahead is None:
+            config = self._config
+            steps = grain.MapDataset.range(self.step, _LAST_STEP).map(self._builder)
+            options = grain.ReadOptions(
+                num_threads=min(config.threads, config.prefetch),
+                prefetch_buffer_size=config.prefetch if config.threads else 0,
+            )
+            ahead = steps.to_iter_dataset(options)
+            if config.workers:
+                if not flags.FLAGS.is_parsed():
+                    flags.FLAGS.mark_as_parsed()  # the workers get a copy of parsed flags
+                ahead = ahead.mp_prefetch(
+                    grain.MultiprocessingOptions(
+                        num_workers=config.workers, per_worker_buffer_size=config.prefetch
+                    )
+                )
+            self._ahead = iter(ahead)
+        return self._ahead
+
+    def _stop(self) -> None:
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
+
+    def _count(self, bad: list[tuple[str, str]]) -> None:
+        for key, reason in bad:
+            self.bad[reason] += 1
+            _log.warning("step %d: passed over %s: %s", self.step - 1, key, reason)
+        total = self.bad.total()
+        share = total / (self.seen + total)
+        # One bad record of the first ten proves nothing; of a small data set, a whole pass does.
+        enough = self.seen >= min(_JUDGED_AFTER, self.records // self._config.process_count)
+        if enough and share > self._config.max_bad_share:
+            raise ValueError(
+                f"training data: {total} of {self.seen + total} records cannot be used, more than "
+                f"max_bad_share {self._config.max_bad_share}: {dict(self.bad)}; "
+                f"the last was {bad[-1][0]}: {bad[-1][1]}"
+            )
+
+
+def training_batches(
+    source: Source,
+    tokenizer: Tokenizer,
+    config: PipelineConfig,
+    *,
+    vocabulary: EntityVocabulary | None = None,
+    augment: Augmentation | None = None,
+) -> TrainingBatches:
+    """The batches of a run.
+
+    Args:
+      source: images with captions.
+      tokenizer: of the model's text encoder.
+      config: what batches hold.
+      vocabulary: what counts as an entity; the published list if none is given.
+      augment: takes the place of ``config.augmentation``.
+
+    Returns:
+      An endless iterator of this process's part of every batch; close it to end its workers.
+
+    Raises:
+      ValueError: the source is too small for a batch, or it has no captions with entities where
+        they are needed, or the tokenizer has no mask token where questions are.
+    """
+    rule = index = None
+    if set(config.fields) & set(ENTITY_FIELDS) or config.prompt_words == "entities":
+        rule = entity_rule(config.entity_rule, vocabulary)
+    if rule is not None and set(config.fields) & set(ENTITY_FIELDS):
+        index = _with_entities(source, rule)
+    if "question" in config.fields and tokenizer.mask_token is None:
+        raise ValueError(
+            f"fields: 'question' needs a tokenizer with a mask token, '{tokenizer.kind}' has none"
+        )
+    records = len(source) if index is None else len(index)
+    part = config.batch_size // config.process_count
+    builder = BatchBuilder(
+        source=Remembered(source) if config.remember else source,
+        tokenizer=tokenizer,
+        augment=augment or augmentation(config.augmentation, config.image_size),
+        order=EpochOrder(records, config.batch_size, config.seed),
+        fields=config.fields,
+        text_length=config.text_length,
+        prompt_count=config.prompt_count,
+        prompt_words=config.prompt_words,
+        rule=rule,
+        index=index,
+        slots=range(part * config.process_index, part * (config.process_index + 1)),
+    )
+    return TrainingBatches(builder, config)
+
+
+def augmentation(name: str, size: int) -> Augmentation:
+    """The image preparation of a name in `AUGMENTATIONS`, for square images of ``size`` pixels."""
+    _one_of("augmentation", name, AUGMENTATIONS)
+    if name == "none":
+        return CenteredSquare(size)
+    return stage1_augmentation(size) if name == "stage1" else stage2_augmentation(size)
+
+
+def _with_entities(source: Source, rule: EntityRule) -> EntityIndex:
+    name = type(source).__name__
+    if not isinstance(source, CaptionSource):
+        raise ValueError(f"source {name}: expected a method captions(), which entities are read by")
+    index = index_entities(source.captions(), rule)
+    if not len(index):
+        raise ValueError(
+            f"source {name}: none of {len(source)} captions has an entity; expected words such as "
+            f"{list(rule.vocabulary.filter_words[:5])}"
+        )
+    _log.info(
+        "%s: %d of %d captions have entities, %d different; %d captions share none",
+        name,
+        len(index),
+        len(source),
+        len(index.names),
+        index.alone,
+    )
+    return index

@@ -1,0 +1,42 @@
+"""Images without augmentation: the centred square, scaled and normalised."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from ovs_jax.data.transforms import normalize
+
+
+@dataclass(frozen=True)
+class CenteredSquare:
+    """The largest centred square of an image, scaled to a size; draws nothing.
+
+    Attributes:
+      size: side of the result in pixels.
+    """
+
+    size: int
+
+    def __call__(
+        self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator
+    ) -> Float[np.ndarray, "size size 3"]:
+        """Returns the normalised square as float32.
+
+        Args:
+          image: decoded RGB pixels of any size.
+          rng: not used; all image preparations are called alike.
+        """
+        height, width = image.shape[:2]
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        square = np.ascontiguousarray(image[top : top + side, left : left + side])
+        if side != self.size:
+            # Averaging over areas does not alias when shrinking; it would show blocks when
+            # enlarging.
+            how = cv2.INTER_AREA if side > self.size else cv2.INTER_LINEAR
+            square = np.asarray(
+                cv2.resize(square, (self.size, self.size), interpolation=how), np.uint8
+            )
+        return normalize(square)

@@ -1,0 +1,244 @@
+"""The resolved config of a run: frozen dataclasses, filled from the nested dict of an experiment.
+
+All defaults stand here and in the dataclasses of the parts. Experiments (``configs/``) change them
+in a locked ConfigDict; `from_mapping` turns that into these types once, at the boundary, so that
+nothing below ever sees a config object.
+"""
+
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from difflib import get_close_matches
+from typing import Any, Literal, TypeVar
+
+from ovs_jax.data.synthetic import WorldConfig
+from ovs_jax.training.objectives import CaptionObjective
+from ovs_jax.training.optimizer import OptimizerConfig
+from ovs_jax.training.resume import CheckpointConfig
+from ovs_jax.training.start import InitConfig
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where images and captions come from, and how batches are made of them.
+
+    Attributes:
+      source: ``synthetic``, or a folder or table of photos and captions
+        (`data.sources.open_image_text`).
+      image_column: in a table, the column of image files.
+      caption_column: in a table, the column of captions.
+      world: the synthetic world, if that is the source.
+      world_seed: which of many such worlds.
+      world_length: its number of training scenes.
+      tokenizer: ``synthetic``, ``wordpiece:FILE``, ``clip:PATH`` or ``roberta:FOLDER``.
+      text_length: tokens a text, longer ones are cut.
+      augmentation: ``stage1``, ``stage2`` or ``none``.
+      prompt_count: noun prompts a caption, for the multi-label loss.
+      entity_rule: ``corrected`` or ``original``, for the entity and mask losses.
+      workers: processes that build batches; 0 builds them in threads of this one.
+      threads: threads that build batches, in each process.
+      prefetch: batches that each process keeps ready.
+      max_bad_share: the run stops if a larger share of the records cannot be used.
+    """
+
+    source: str = "synthetic"
+    image_column: str = "image"
+    caption_column: str = "caption"
+    world: WorldConfig = field(default_factory=WorldConfig)
+    world_seed: int = 0
+    world_length: int = 20_000
+    tokenizer: str = "synthetic"
+    text_length: int = 32
+    augmentation: str = "stage1"
+    prompt_count: int = 3
+    entity_rule: str = "corrected"
+    workers: int = 0
+    threads: int = 2
+    prefetch: int = 2
+    max_bad_share: float = 0.05
+
+
+@dataclass(frozen=True)
+class ScheduleSettings:
+    """The learning rate, in epochs or in steps.
+
+    Attributes:
+      learning_rate: at the top of the cosine.
+      minimum: at its end.
+      warmup: of the first step, where there is a warm-up.
+      warmup_epochs: length of the warm-up; or
+      warmup_steps: the same in steps.
+      reference_batch: the rates are multiplied by batch_size / reference_batch; 0 takes them as
+        they stand.
+    """
+
+    learning_rate: float = 1e-3
+    minimum: float = 1e-5
+    warmup: float = 1e-6
+    warmup_epochs: float = 0.0
+    warmup_steps: int = 0
+    reference_batch: int = 0
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """How a step computes; see `step.StepConfig`.
+
+    Attributes:
+      dtype: ``float32`` or ``bfloat16``.
+      accumulate: parts of a batch whose gradients are averaged.
+      momentum: of the momentum encoder.
+    """
+
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    accumulate: int = 1
+    momentum: float = 0.99
+
+
+@dataclass(frozen=True)
+class ParallelConfig:
+    """The mesh.
+
+    Attributes:
+      data: devices along which only the batch is split; -1 for all that remain.
+      fsdp: devices along which batch, parameters and optimizer state are split.
+      tensor: devices along which single layers are split, where ``rules`` say so.
+      rules: ordered pairs of a path pattern and one axis name (or ``none``) for each dimension.
+        Other large parameters are split over ``fsdp``.
+      distributed: ``auto``, ``on`` or ``off``: whether to join a run of several processes.
+    """
+
+    data: int = -1
+    fsdp: int = 1
+    tensor: int = 1
+    rules: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    distributed: Literal["auto", "on", "off"] = "auto"
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """Evaluation during training.
+
+    Attributes:
+      every: steps between evaluations; 0 evaluates at the end only.
+      source: ``none``, ``synthetic`` (held-out scenes, every pixel labelled) or ``voc`` (a folder
+        in PASCAL VOC layout).
+      folder: for ``voc``, the folder with JPEGImages, SegmentationClass and ImageSets.
+      protocol: for ``voc``, a preset and class list such as ``ovsegmentor/voc21``.
+      limit: images to judge; 0 for all (of the synthetic world: 500).
+      batch_size: windows that the model sees at a time.
+    """
+
+    every: int = 0
+    source: Literal["none", "synthetic", "voc"] = "none"
+    folder: str = ""
+    protocol: str = "ovsegmentor/voc21"
+    limit: int = 0
+    batch_size: int = 16
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything a training run is made from.
+
+    Attributes:
+      model: the model's name and every field of its config (`models.registry.to_dict`).
+      batch_size: images a step, over all devices and processes.
+      steps: optimizer steps of the run; or
+      epochs: passes over the data.
+      seed: of initial weights, data order and all noise.
+      log_every: steps between records.
+      objective: the losses and their weights.
+      data: images and captions.
+      optimizer: AdamW and its rules.
+      schedule: the learning rate.
+      step: precision and accumulation.
+      parallel: the mesh.
+      checkpoint: when to save and what to keep.
+      init: weights to start from.
+      evaluation: scores during training.
+    """
+
+    model: dict[str, Any]
+    batch_size: int = 128
+    steps: int = 0
+    epochs: float = 0.0
+    seed: int = 0
+    log_every: int = 50
+    objective: CaptionObjective = field(default_factory=CaptionObjective)
+    data: DataConfig = field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    step: StepSettings = field(default_factory=StepSettings)
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    init: InitConfig = field(default_factory=InitConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    def __post_init__(self) -> None:
+        if (self.steps > 0) == (self.epochs > 0):
+            raise ValueError(
+                f"expected one of steps and epochs above 0, got steps={self.steps} and "
+                f"epochs={self.epochs}"
+            )
+        if self.schedule.warmup_epochs and self.schedule.warmup_steps:
+            raise ValueError(
+                "schedule: expected one of warmup_epochs and warmup_steps, got "
+                f"{self.schedule.warmup_epochs} and {self.schedule.warmup_steps}"
+            )
+
+
+def from_mapping(kind: type[T], values: Mapping[str, Any], where: str = "") -> T:
+    """Fills a dataclass from a nested dict, checking names and types.
+
+    Lists become tuples and integers floats where the field asks for it, so that what JSON made of
+    a config gives the config back.
+
+    Args:
+      kind: a dataclass.
+      values: a value for some or all of its fields.
+      where: the path so far, for messages.
+
+    Returns:
+      An instance of ``kind``.
+
+    Raises:
+      ValueError: an unknown field (the nearest is suggested), or a value of another type.
+    """
+    hints = typing.get_type_hints(kind)
+    known = [item.name for item in fields(kind)]  # pyright: ignore[reportArgumentType]
+    for name in values:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise ValueError(
+                f"config: no field '{where}{name}'{hint} (fields here: {', '.join(known)})"
+            )
+    return kind(
+        **{name: _typed(value, hints[name], f"{where}{name}") for name, value in values.items()}
+    )
+
+
+def _typed(value: Any, hint: Any, where: str) -> Any:
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if is_dataclass(hint) and isinstance(value, Mapping):
+        return from_mapping(hint, value, f"{where}.")  # pyright: ignore[reportArgumentType]
+    if origin is Literal and value in inner:
+        return value
+    if origin is tuple and isinstance(value, list | tuple):
+        kinds = [inner[0]] * len(value) if inner[-1] is ... else list(inner)
+        if len(kinds) == len(value):
+            return tuple(
+                _typed(item, kind, f"{where}[{index}]")
+                for index, (item, kind) in enumerate(zip(value, kinds, strict=True))
+            )
+    if origin is dict and isinstance(value, Mapping):
+        return dict(value)
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is hint:
+        return value
+    expected = f"one of {inner}" if origin is Literal else getattr(hint, "__name__", str(hint))
+    raise ValueError(f"config: {where}: got {value!r}, expected {expected}")

@@ -1,0 +1,274 @@
+"""From a config to a running experiment: data, model, optimizer, evaluation, put together."""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, PartitionSpec
+
+from ovs_jax import parallel
+from ovs_jax.data.benchmarks import open_voc
+from ovs_jax.data.pipeline import PipelineConfig, TrainingBatches, training_batches
+from ovs_jax.data.records import Source
+from ovs_jax.data.sources import open_image_text
+from ovs_jax.data.synthetic import SyntheticWorld
+from ovs_jax.evaluation.evaluator import evaluate
+from ovs_jax.evaluation.protocols import Protocol, protocol, synthetic_protocol
+from ovs_jax.evaluation.segmenter import Segmenter
+from ovs_jax.models import registry
+from ovs_jax.nn import functional
+from ovs_jax.text.entities import EntityVocabulary
+from ovs_jax.text.tokenizers import Tokenizer, load_tokenizer
+from ovs_jax.training import loop
+from ovs_jax.training import state as states
+from ovs_jax.training.config import DataConfig, EvaluationConfig, RunConfig
+from ovs_jax.training.loop import LoopConfig, Outcome, Scores
+from ovs_jax.training.resume import Checkpoints
+from ovs_jax.training.schedule import ScheduleConfig, warmup_cosine
+from ovs_jax.training.start import start
+from ovs_jax.training.state import Plan, State
+from ovs_jax.training.step import StepConfig, make_step
+from ovs_jax.training.writer import Writer
+
+logger = logging.getLogger(__name__)
+
+CONFIG_FILE = "config.json"
+HELD_OUT = 500
+"""Scenes of the synthetic world that are judged where no limit is set."""
+
+
+def run(config: RunConfig, workdir: str | Path) -> Outcome:
+    """Trains, or goes on training, in a folder.
+
+    Everything that can be wrong with the config or the data is found before anything is written.
+
+    Args:
+      config: what to train, on what, how.
+      workdir: gets ``config.json``, ``metrics.jsonl`` and ``checkpoints/``; if it holds checkpoints
+        the run resumes.
+
+    Returns:
+      The last state.
+
+    Raises:
+      ValueError: the config does not fit itself, the data or the checkpoint.
+      FileNotFoundError: data, vocabulary or ``init.checkpoint`` are missing.
+      loop.DivergedError: a loss or gradient was not finite.
+    """
+    parallel.initialize(config.parallel.distributed)
+    mesh = make_mesh(config)
+    tokenizer = load_tokenizer(config.data.tokenizer)
+    batches = open_batches(config, tokenizer)
+    try:
+        steps = config.steps or int(config.epochs * batches.steps_per_epoch)
+        plan = make_plan(config, mesh, steps=steps, steps_per_epoch=batches.steps_per_epoch)
+        scorer = make_scorer(config.evaluation, config.data, plan, tokenizer)
+        return _train(config, Path(workdir), plan, batches, tokenizer, scorer, steps=steps)
+    finally:
+        batches.close()
+
+
+def _train(
+    config: RunConfig,
+    workdir: Path,
+    plan: Plan,
+    batches: TrainingBatches,
+    tokenizer: Tokenizer,
+    scorer: Callable[[State], Scores] | None,
+    *,
+    steps: int,
+) -> Outcome:
+    description = {
+        "config": asdict(config),
+        "model": registry.to_dict(registry.from_dict(config.model)),
+        "tokenizer": tokenizer.to_dict(),
+    }
+    checkpoints = Checkpoints(workdir, config.checkpoint, description=description)
+    writer = None
+    try:
+        state = start(plan, checkpoints, batches, seed=config.seed, init=config.init)
+        first = jax.process_index() == 0
+        writer = Writer(workdir, step=int(state["step"]), steps=steps, enabled=first)
+        if first:
+            text = json.dumps(description["config"], indent=1) + "\n"
+            (workdir / CONFIG_FILE).write_text(text, encoding="utf-8")
+        logger.info(
+            "%d parameters (%d trained), %d records, %d steps of %d images on %d device(s)",
+            functional.count(plan.shapes["params"]),
+            functional.count(states.trainable(plan)),
+            batches.records,
+            steps,
+            config.batch_size,
+            plan.mesh.size,
+        )
+        settings = StepConfig(config.seed, **asdict(config.step))
+        return loop.train(
+            plan,
+            make_step(plan, config.objective, settings),
+            state,
+            batches,
+            config=LoopConfig(
+                steps=steps,
+                log_every=config.log_every,
+                evaluate_every=config.evaluation.every,
+                save_every=config.checkpoint.every,
+            ),
+            checkpoints=checkpoints,
+            writer=writer,
+            evaluate=scorer,
+        )
+    finally:
+        if writer is not None:
+            writer.close()
+        checkpoints.close()
+
+
+def make_mesh(config: RunConfig) -> Mesh:
+    """The mesh of a run, checked against its batch."""
+    sizes = config.parallel
+    mesh = parallel.make_mesh((sizes.data, sizes.fsdp, sizes.tensor))
+    parts = parallel.batch_shards(mesh) * config.step.accumulate
+    if config.batch_size % parts:
+        raise ValueError(
+            f"batch_size: expected a multiple of data x fsdp x accumulate = {parts}, got "
+            f"{config.batch_size}"
+        )
+    return mesh
+
+
+def make_plan(config: RunConfig, mesh: Mesh, *, steps: int, steps_per_epoch: int) -> Plan:
+    """The plan of a run's state.
+
+    Args:
+      config: of the run.
+      mesh: from `make_mesh`.
+      steps: of the whole run.
+      steps_per_epoch: in which the warm-up may be given.
+
+    Returns:
+      Model, optimizer and layout, without values.
+    """
+    rates = asdict(config.schedule)
+    epochs = rates.pop("warmup_epochs")
+    rates["warmup_steps"] = rates["warmup_steps"] or int(epochs * steps_per_epoch)
+    schedule = warmup_cosine(ScheduleConfig(**rates).scaled(config.batch_size), steps=steps)
+    rules = [
+        (pattern, PartitionSpec(*(None if axis == "none" else axis for axis in axes)))
+        for pattern, axes in config.parallel.rules
+    ]
+    return states.plan(
+        registry.build(registry.from_dict(config.model)),
+        mesh=mesh,
+        config=config.optimizer,
+        schedule=schedule,
+        rules=(*rules, *parallel.DEFAULT_RULES),
+    )
+
+
+def open_batches(config: RunConfig, tokenizer: Tokenizer) -> TrainingBatches:
+    """This process's part of every batch, with the entries that the objective needs."""
+    data, model = config.data, registry.from_dict(config.model)
+    if tokenizer.vocab_size > model.text.vocabulary:
+        raise ValueError(
+            f"model.text.vocabulary: expected at least the {tokenizer.vocab_size} words of "
+            f"tokenizer '{data.tokenizer}', got {model.text.vocabulary}"
+        )
+    if data.text_length > model.text.length:
+        raise ValueError(
+            f"data.text_length: expected at most model.text.length = {model.text.length}, got "
+            f"{data.text_length}"
+        )
+    source, vocabulary = open_source(data)
+    fields = ["image", "caption"]
+    fields += ["prompts"] if config.objective.multi_label else []
+    fields += ["question", "answer"] if config.objective.entity else []
+    fields += ["cross_image", "cross_entity"] if config.objective.mask else []
+    pipeline = PipelineConfig(
+        batch_size=config.batch_size,
+        image_size=model.encoder.image_size,
+        text_length=data.text_length,
+        fields=tuple(fields),
+        augmentation=data.augmentation,
+        prompt_count=data.prompt_count,
+        entity_rule=data.entity_rule,
+        seed=config.seed,
+        workers=data.workers,
+        threads=data.threads,
+        prefetch=data.prefetch,
+        max_bad_share=data.max_bad_share,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+    return training_batches(source, tokenizer, pipeline, vocabulary=vocabulary)
+
+
+def open_source(data: DataConfig) -> tuple[Source, EntityVocabulary | None]:
+    """Images with captions, and what counts as an entity in them (None: the published list)."""
+    if data.source != "synthetic":
+        photos = open_image_text(
+            data.source, image_column=data.image_column, caption_column=data.caption_column
+        )
+        return photos, None
+    world = SyntheticWorld(data.world, seed=data.world_seed, length=data.world_length)
+    names = world.entities()
+    return world, EntityVocabulary(tuple(names), names)
+
+
+def open_benchmark(config: EvaluationConfig, data: DataConfig) -> tuple[Source, Protocol] | None:
+    """Labelled images and the protocol to judge by; None without evaluation."""
+    if config.source == "none":
+        return None
+    if config.source == "voc":
+        preset, _, dataset = config.protocol.partition("/")
+        return open_voc(config.folder), protocol(preset, dataset)
+    world = SyntheticWorld(
+        data.world, split="validation", seed=data.world_seed, length=config.limit or HELD_OUT
+    )
+    scenes = world.segmentation("all")
+    return scenes, synthetic_protocol(scenes.class_set, size=data.world.size)
+
+
+def make_scorer(
+    config: EvaluationConfig, data: DataConfig, plan: Plan, tokenizer: Tokenizer
+) -> Callable[[State], Scores] | None:
+    """A function that scores a state by mean IoU, or None without evaluation."""
+    benchmark = open_benchmark(config, data)
+    if benchmark is None:
+        return None
+    source, rules = benchmark
+
+    def score(state: State) -> Scores:
+        params, stats, mesh = state["params"], state["stats"], plan.mesh
+        if jax.process_count() > 1:
+            # Every host judges images of its own on its own devices.
+            params, stats = multihost_utils.process_allgather((params, stats), tiled=True)
+            mesh = parallel.make_mesh((-1, 1, 1), devices=jax.local_devices())
+        segmenter = Segmenter(
+            plan.static,
+            params,
+            stats,
+            tokenizer=tokenizer,
+            text_length=data.text_length,
+            mesh=mesh,
+        )
+        report = evaluate(
+            segmenter,
+            source,
+            rules,
+            limit=config.limit or None,
+            progress=False,
+            batch_size=config.batch_size,
+        )
+        values: dict[str, Any] = {
+            "mean_iou": report.mean_iou,
+            "pixel_accuracy": report.pixel_accuracy,
+            "group_mean_iou": report.group_mean_iou,
+        }
+        return Scores(values, report.mean_iou)
+
+    return score

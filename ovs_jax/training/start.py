@@ -1,0 +1,168 @@
+"""How a run starts: it resumes, else takes another run's weights, else starts from scratch."""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grain
+import jax
+import numpy as np
+
+from ovs_jax.nn import functional
+from ovs_jax.training import checkpoint
+from ovs_jax.training import state as states
+from ovs_jax.training.resume import Checkpoints
+from ovs_jax.training.state import Plan, State
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class InitConfig:
+    """Weights to start from.
+
+    Attributes:
+      checkpoint: the folder of another run, or of one of its steps; empty to start from scratch.
+      rename: ordered pairs of a pattern over this model's whole paths and the path in the
+        checkpoint, in the notation of ``re.sub``. Paths that no pattern matches keep their name.
+      fresh: patterns of paths that may start from scratch because the checkpoint lacks them (or
+        holds another shape). Any other path that cannot be filled is an error.
+    """
+
+    checkpoint: str = ""
+    rename: tuple[tuple[str, str], ...] = ()
+    fresh: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What came of taking weights over.
+
+    Attributes:
+      weights: ``{"params", "stats"}`` with what was found.
+      renamed: our paths that were filled from another path.
+      fresh: our paths that were not filled, as allowed.
+      unused: paths of the checkpoint that nothing was filled from.
+    """
+
+    weights: functional.Tree
+    renamed: tuple[str, ...]
+    fresh: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    def report(self) -> str:
+        """One line for the log."""
+        filled = len(functional.paths(self.weights))
+        line = f"filled {filled} arrays ({len(self.renamed)} of them under another name)"
+        for name, paths in (("from scratch", self.fresh), ("unused", self.unused)):
+            if paths:
+                line += f" | {name}: {checkpoint.some(list(paths), 4)}"
+        return line
+
+
+def transfer(
+    wanted: functional.Tree, stored: functional.Tree, config: InitConfig, *, source: str
+) -> Transfer:
+    """Picks the stored arrays that a model needs.
+
+    Args:
+      wanted: ``{"params", "stats"}`` of shapes.
+      stored: the same of a checkpoint, as numpy arrays.
+      config: the rules; patterns see paths without the leading ``params`` or ``stats``.
+      source: what to call the checkpoint.
+
+    Returns:
+      The arrays and a report.
+
+    Raises:
+      ValueError: paths cannot be filled and are not allowed to start from scratch.
+    """
+    offered, found, missing = functional.paths(stored), {}, []
+    sources = {path: _source(path, config.rename) for path in functional.paths(wanted)}
+    for path, leaf in functional.paths(wanted).items():
+        array = offered.get(sources[path])
+        if array is not None and array.shape == leaf.shape:
+            found[path] = np.asarray(array, leaf.dtype)
+        else:
+            held = "absent" if array is None else f"{array.shape} there"
+            missing.append((path, f"{_bare(path)} {leaf.shape} ({held})"))
+    allowed = functional.match(
+        [_bare(path) for path, _ in missing], [(pattern, True) for pattern in config.fresh], False
+    )
+    refused = [text for path, text in missing if not allowed[_bare(path)]]
+    if refused:
+        raise ValueError(
+            f"init.checkpoint: {source} cannot fill {checkpoint.some(refused)}. Map them with "
+            "init.rename, or allow them to start from scratch with init.fresh"
+        )
+    used = {sources[path] for path in found}
+    return Transfer(
+        weights=functional.nest(found),
+        renamed=tuple(_bare(path) for path in found if sources[path] != path),
+        fresh=tuple(_bare(path) for path, _ in missing),
+        unused=tuple(_bare(path) for path in offered if path not in used),
+    )
+
+
+def _bare(path: str) -> str:
+    return path.split("/", 1)[1]
+
+
+def _source(path: str, rename: Sequence[tuple[str, str]]) -> str:
+    part, name = path.split("/", 1)
+    for pattern, replacement in rename:
+        if re.fullmatch(pattern, name):
+            return f"{part}/{re.sub(pattern, replacement, name)}"
+    return path
+
+
+def start(
+    plan: Plan,
+    checkpoints: Checkpoints,
+    iterator: grain.DatasetIterator,
+    *,
+    seed: int,
+    init: InitConfig,
+) -> State:
+    """Gives a run its first state and puts the data iterator where it belongs.
+
+    Args:
+      plan: shapes and layout of the state.
+      checkpoints: of this run; if one is usable the run resumes there.
+      iterator: the data iterator.
+      seed: of freshly drawn parameters.
+      init: another run's weights, used when there is nothing to resume.
+
+    Returns:
+      The state.
+
+    Raises:
+      FileNotFoundError: ``init.checkpoint`` names no checkpoint.
+      ValueError: a checkpoint does not fit the model.
+    """
+    resumed = checkpoints.restore(plan, iterator)
+    if resumed is not None:
+        logger.info("resumed at step %d from %s", int(resumed["step"]), checkpoints.folder)
+        return resumed
+    state = states.scratch(plan, seed)
+    if not init.checkpoint:
+        logger.info("started from scratch with seed %d", seed)
+        return state
+    other = checkpoint.read(init.checkpoint, field="init.checkpoint")
+    wanted = {name: plan.shapes[name] for name in ("params", "stats")}
+    taken = transfer(wanted, other.weights, init, source=str(other.folder))
+    logger.info("initialised from %s: %s", other.folder, taken.report())
+    return _fill(plan, state, taken.weights)
+
+
+def _fill(plan: Plan, state: State, weights: Mapping[str, Any]) -> State:
+    """Replaces the arrays that were found; moments stay empty and the step 0."""
+    layout = {name: plan.shardings[name] for name in ("params", "stats")}
+    flat = functional.paths({name: state[name] for name in layout})
+    placed = {
+        path: jax.device_put(array, functional.paths(layout)[path])
+        for path, array in functional.paths(dict(weights)).items()
+    }
+    return state | {"params": {}, "stats": {}} | functional.nest(flat | placed)
