@@ -2,9 +2,9 @@
 
     python scripts/quickstart.py [--seed 0] [--out runs/quickstart] [--smoke]
 
-Writes to OUT: stage1/ and stage2/ (runs with checkpoints), results.json, results.md and scenes.png. The scores are
-taken on held-out scenes that neither training nor the choice of a checkpoint has seen. Started by
-scripts/quickstart.sh, which makes the environment first.
+Writes to OUT: stage1/ and stage2/ (runs with checkpoints), results.json, results.md and scenes.png.
+The scores are taken on held-out scenes that neither training nor the choice of a checkpoint has
+seen. Started by scripts/quickstart.sh, which makes the environment first.
 """
 
 import argparse
