@@ -32,6 +32,7 @@ class DataConfig:
       world: the synthetic world, if that is the source.
       world_seed: which of many such worlds.
       world_length: its number of training scenes.
+      remember: whether records stay in memory once they are read or drawn.
       tokenizer: ``synthetic``, ``wordpiece:FILE``, ``clip:PATH`` or ``roberta:FOLDER``.
       text_length: tokens a text, longer ones are cut.
       augmentation: ``stage1``, ``stage2`` or ``none``.
@@ -49,6 +50,7 @@ class DataConfig:
     world: WorldConfig = field(default_factory=WorldConfig)
     world_seed: int = 0
     world_length: int = 20_000
+    remember: bool = False
     tokenizer: str = "synthetic"
     text_length: int = 32
     augmentation: str = "stage1"

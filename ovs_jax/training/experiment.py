@@ -15,6 +15,7 @@ from ovs_jax import parallel
 from ovs_jax.data.benchmarks import open_voc
 from ovs_jax.data.pipeline import PipelineConfig, TrainingBatches, training_batches
 from ovs_jax.data.records import Source
+from ovs_jax.data.remembered import Remembered
 from ovs_jax.data.sources import open_image_text
 from ovs_jax.data.synthetic import SyntheticWorld
 from ovs_jax.evaluation.evaluator import evaluate
@@ -209,14 +210,16 @@ def open_batches(config: RunConfig, tokenizer: Tokenizer) -> TrainingBatches:
 
 def open_source(data: DataConfig) -> tuple[Source, EntityVocabulary | None]:
     """Images with captions, and what counts as an entity in them (None: the published list)."""
-    if data.source != "synthetic":
-        photos = open_image_text(
+    vocabulary = None
+    if data.source == "synthetic":
+        source = SyntheticWorld(data.world, seed=data.world_seed, length=data.world_length)
+        names = source.entities()
+        vocabulary = EntityVocabulary(tuple(names), names)
+    else:
+        source = open_image_text(
             data.source, image_column=data.image_column, caption_column=data.caption_column
         )
-        return photos, None
-    world = SyntheticWorld(data.world, seed=data.world_seed, length=data.world_length)
-    names = world.entities()
-    return world, EntityVocabulary(tuple(names), names)
+    return Remembered(source) if data.remember else source, vocabulary
 
 
 def open_benchmark(config: EvaluationConfig, data: DataConfig) -> tuple[Source, Protocol] | None:
