@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from ovs_jax.interpolation import linear_matrix
 from ovs_jax.losses.matching import match_maps
 
 TARGET_SHARE = 0.6
@@ -129,17 +130,11 @@ def least_agreeing_groups(
     return rank < int(groups.shape[1] * fraction)
 
 
-def _interpolation(points: int, size: int) -> np.ndarray:
-    """The matrix that resamples ``points`` values to ``size`` with both ends kept."""
-    at = np.arange(size) * ((points - 1) / max(size - 1, 1))
-    return np.maximum(0.0, 1.0 - np.abs(at[:, None] - np.arange(points)))
-
-
 def upsample(maps: Float[Array, "*batch rows cols"], size: int) -> Float[Array, "*batch h w"]:
     """Resizes maps bilinearly to a square of pixels, corner on corner (align_corners=True)."""
     rows, cols = maps.shape[-2:]
-    down = _einsum("yr,...rc->...yc", jnp.asarray(_interpolation(rows, size), jnp.float32), maps)
-    return _einsum("xc,...yc->...yx", jnp.asarray(_interpolation(cols, size), jnp.float32), down)
+    down = _einsum("yr,...rc->...yc", linear_matrix(rows, size, align_corners=True), maps)
+    return _einsum("xc,...yc->...yx", linear_matrix(cols, size, align_corners=True), down)
 
 
 def matching_cost(
@@ -162,7 +157,7 @@ def _isometric(maps: Float[Array, "b g rows cols"], size: int) -> Float[Array, "
     largest = jnp.max(jnp.abs(maps), axis=(2, 3), keepdims=True)
     maps = maps / jnp.where(largest > 0, largest, 1.0)
     left, right = (
-        jnp.asarray(np.linalg.qr(_interpolation(points, size), mode="r"), jnp.float32)
+        np.linalg.qr(linear_matrix(points, size, align_corners=True), mode="r")
         for points in (rows, cols)
     )
     flat = _einsum("yr,xc,bgrc->bgyx", left, right, maps).reshape(b, g, -1)

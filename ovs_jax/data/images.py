@@ -1,0 +1,100 @@
+"""Encoded images to arrays: colours for photographs, indices for label maps.
+
+Every kind of file that photographs come in gives 8-bit RGB, upright; what cannot be read gives one
+`BadRecordError` (a ValueError) that names the file.
+"""
+
+import warnings
+from io import BytesIO
+
+import numpy as np
+from jaxtyping import Int32, UInt8
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from ovs_jax.data.records import BadRecordError
+
+_ORIENTATION = ExifTags.Base.Orientation
+_SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
+
+
+def decode_image(data: bytes, *, name: str) -> UInt8[np.ndarray, "h w 3"]:
+    """Decodes a photograph.
+
+    Grey, palette, CMYK and 16-bit images are brought to 8-bit RGB (of 16 bits the upper 8 are
+    kept), transparency is dropped, a rotation noted by the camera is applied, and of an animation
+    the first frame is taken.
+
+    Args:
+      data: the encoded file.
+      name: the file, for messages.
+
+    Returns:
+      The pixels.
+
+    Raises:
+      BadRecordError: the file is empty, not an image, truncated, or of a depth without a known
+        range.
+    """
+    image = _open(data, name)
+    if image.getexif().get(_ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    if image.mode in (*_SIXTEEN_BIT, "I"):
+        return _grey_16_bit(np.asarray(image), name)
+    if image.mode == "F":
+        raise BadRecordError(name, "unknown range", "expected 8 or 16 bits a channel, got floats")
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return np.array(image.convert("RGB"))
+
+
+def decode_label(data: bytes, *, name: str) -> Int32[np.ndarray, "h w"]:
+    """Decodes a label map; of a palette image the indices count, not the colours.
+
+    Args:
+      data: the encoded file: palette, 8-bit or 16-bit grey.
+      name: the file, for messages.
+
+    Returns:
+      The label of every pixel.
+
+    Raises:
+      BadRecordError: the file cannot be read, or it has several channels.
+    """
+    image = _open(data, name)
+    if image.mode not in ("P", "L", "1", "I", *_SIXTEEN_BIT):
+        raise BadRecordError(
+            name,
+            "label map with colours",
+            f"expected one channel of class indices, got mode {image.mode}",
+        )
+    return np.asarray(image).astype(np.int32)
+
+
+def _open(data: bytes, name: str) -> Image.Image:
+    if not data:
+        raise BadRecordError(name, "empty file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Pillow, about metadata that is not used here
+            image = Image.open(BytesIO(data))
+            image.load()
+    except UnidentifiedImageError as error:
+        raise BadRecordError(name, "not an image", f"it begins with {data[:8]!r}") from error
+    except Image.DecompressionBombError as error:
+        raise BadRecordError(name, "too many pixels", str(error)) from error
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
+        # Pillow says "truncated" in several ways, and other things of files that are damaged
+        # inside.
+        message = str(error)
+        cut = any(word in message.lower() for word in ("truncated", "unexpected end", "not enough"))
+        raise BadRecordError(
+            name, "truncated image" if cut else "damaged image", message
+        ) from error
+    return image
+
+
+def _grey_16_bit(values: np.ndarray, name: str) -> UInt8[np.ndarray, "h w 3"]:
+    if values.size and (values.min() < 0 or values.max() > 65535):
+        raise BadRecordError(name, "unknown range", f"expected 16 bits, got up to {values.max()}")
+    grey = (values.astype(np.uint32) >> 8).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=-1)

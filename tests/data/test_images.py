@@ -1,0 +1,151 @@
+import pickle
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from ovs_jax.data.images import decode_image, decode_label
+from ovs_jax.data.records import BadRecordError
+
+RAMP = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3) * 3
+
+
+def _encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def test_rgb_is_given_as_it_is() -> None:
+    image = decode_image(_encoded(Image.fromarray(RAMP)), name="a.png")
+    np.testing.assert_array_equal(image, RAMP)
+    assert image.dtype == np.uint8
+    image[0, 0] = 0  # the array can be written to
+
+
+def test_grey_becomes_three_equal_channels() -> None:
+    grey = RAMP[..., 0]
+    for picture in (Image.fromarray(grey), Image.fromarray(grey).convert("LA")):
+        image = decode_image(_encoded(picture), name="a.png")
+        np.testing.assert_array_equal(image, np.repeat(grey[..., None], 3, axis=-1))
+
+
+def test_of_sixteen_bits_the_upper_eight_are_kept() -> None:
+    deep = (RAMP[..., 0].astype(np.uint16) << 8) + 77
+    for kind in ("PNG", "TIFF"):
+        image = decode_image(_encoded(Image.fromarray(deep), kind), name="a")
+        np.testing.assert_array_equal(image, np.repeat(RAMP[..., :1], 3, axis=-1))
+
+
+def test_transparency_is_dropped() -> None:
+    alpha = np.dstack([RAMP, np.full(RAMP.shape[:2], 3, np.uint8)])
+    image = decode_image(_encoded(Image.fromarray(alpha)), name="a.png")
+    np.testing.assert_array_equal(image, RAMP)
+
+
+def test_palette_images_show_their_colours() -> None:
+    picture = Image.fromarray(np.array([[0, 1], [1, 0]], np.uint8), "P")
+    picture.putpalette([10, 20, 30, 40, 50, 60])
+    expected = np.array([[[10, 20, 30], [40, 50, 60]], [[40, 50, 60], [10, 20, 30]]])
+    np.testing.assert_array_equal(decode_image(_encoded(picture), name="a.png"), expected)
+    transparent = _encoded(picture, transparency=b"\x00\xff")
+    np.testing.assert_array_equal(decode_image(transparent, name="a.png"), expected)
+
+
+def test_cmyk_becomes_rgb() -> None:
+    picture = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
+    image = decode_image(_encoded(picture, "JPEG", quality=100), name="a.jpg")
+    assert image.shape == (8, 8, 3)
+    assert np.abs(image.astype(int) - [255, 0, 0]).max() <= 3
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_rotation_noted_by_the_camera_is_applied(orientation: int) -> None:
+    upright = np.zeros((40, 24, 3), np.uint8)
+    upright[:8, :8] = 255  # a mark in the upper left corner
+    turned = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright, 1),
+        7: np.rot90(upright, 2).transpose(1, 0, 2),
+        8: np.rot90(upright, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = _encoded(Image.fromarray(np.ascontiguousarray(turned)), "PNG", exif=exif)
+    np.testing.assert_array_equal(decode_image(data, name="a.png"), upright)
+
+
+def test_one_bit_and_animated_images_are_read() -> None:
+    black_white = Image.fromarray(np.eye(4, dtype=bool))
+    image = decode_image(_encoded(black_white), name="a.png")
+    np.testing.assert_array_equal(image[..., 1], np.eye(4) * 255)
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    animation = _encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(decode_image(animation, name="a.gif")[0, 0], [255, 0, 0])
+
+
+def test_files_that_cannot_be_read_are_named_with_the_reason() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    for kind in ("PNG", "JPEG"):
+        whole = _encoded(Image.fromarray(noise), kind)
+        with pytest.raises(BadRecordError, match=r"cut.x: truncated image"):
+            decode_image(whole[: len(whole) // 2], name="cut.x")
+    with pytest.raises(BadRecordError, match=r"notes.jpg: not an image \(it begins with b'hello"):
+        decode_image(b"hello world", name="notes.jpg")
+    with pytest.raises(BadRecordError, match=r"void.jpg: empty file"):
+        decode_image(b"", name="void.jpg")
+    floats = _encoded(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF")
+    with pytest.raises(BadRecordError, match=r"deep.tif: unknown range .* got floats"):
+        decode_image(floats, name="deep.tif")
+
+
+@given(st.integers(0, 400), st.integers(0, 255))
+def test_a_damaged_byte_gives_an_image_or_a_named_error(position: int, value: int) -> None:
+    data = bytearray(_encoded(Image.fromarray(RAMP), "JPEG"))
+    data[position % len(data)] = value
+    with suppress(BadRecordError):
+        assert decode_image(bytes(data), name="damaged.jpg").ndim == 3
+
+
+def test_labels_are_indices_whatever_the_palette() -> None:
+    labels = np.array([[0, 1], [255, 20]], np.uint8)
+    picture = Image.fromarray(labels, "P")
+    picture.putpalette(list(range(255, -1, -1)) * 3)
+    for each in (picture, Image.fromarray(labels)):
+        np.testing.assert_array_equal(decode_label(_encoded(each), name="a.png"), labels)
+    deep = np.array([[0, 2978], [65535, 3]], np.uint16)
+    for kind in ("PNG", "TIFF"):
+        found = decode_label(_encoded(Image.fromarray(deep), kind), name="a")
+        np.testing.assert_array_equal(found, deep)
+    assert found.dtype == np.int32
+
+
+def test_a_label_map_of_colours_is_refused() -> None:
+    with pytest.raises(BadRecordError, match=r"a.png: label map with colours .* got mode RGB"):
+        decode_label(_encoded(Image.fromarray(RAMP)), name="a.png")
+
+
+def test_a_bad_record_survives_pickle() -> None:
+    error = pickle.loads(pickle.dumps(BadRecordError("a.jpg", "missing image", "gone")))
+    assert (error.key, error.reason, str(error)) == (
+        "a.jpg",
+        "missing image",
+        "a.jpg: missing image (gone)",
+    )
+
+
+def test_voc_palette_files_give_classes_and_borders(shared_data: Path) -> None:
+    file = shared_data / "labelme_voc2011" / "SegmentationClass" / "2011_000003.png"
+    labels = decode_label(file.read_bytes(), name=str(file))
+    assert set(np.unique(labels)) <= {*range(21), 255}
+    assert labels.shape == (338, 500)

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ovs_jax.data.transforms import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    keep_ratio_size,
+    normalize,
+    resize_keep_ratio,
+)
+
+
+@pytest.fixture(scope="module")
+def reference(golden):
+    return np.load(golden / "misc" / "resize.npz")
+
+
+def test_sizes_follow_the_published_rule(reference):
+    for height, width, rows, columns in reference["sizes_h_w_newh_neww"].tolist():
+        assert keep_ratio_size(height, width) == (rows, columns)
+
+
+def test_resized_pixels_equal_the_reference_in_either_channel_order(reference):
+    short_side = int(reference["short_side_for_this_example"])
+    rgb = np.ascontiguousarray(reference["bgr_in"][..., ::-1])
+    resized = resize_keep_ratio(rgb, short_side=short_side)
+    np.testing.assert_array_equal(resized[..., ::-1], reference["bgr_resized_uint8"])
+    # A view with negative strides, as BGR to RGB by slicing gives, resizes the same.
+    view = reference["bgr_in"][..., ::-1]
+    np.testing.assert_array_equal(resize_keep_ratio(view, short_side=short_side), resized)
+
+
+def test_normalised_pixels_equal_the_reference(reference):
+    rgb = reference["bgr_resized_uint8"][..., ::-1]
+    result = normalize(rgb)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(
+        result.transpose(2, 0, 1), reference["normalized_chw"], rtol=0, atol=1e-5
+    )
+
+
+def test_the_mean_colour_normalises_to_nearly_zero_and_one_deviation_to_one():
+    mean, deviation = np.array(IMAGENET_MEAN), np.array(IMAGENET_STD)
+    image = np.stack([np.round(mean), np.round(mean + deviation)]).astype(np.uint8)[None]
+    np.testing.assert_allclose(normalize(image), [[[0] * 3, [1] * 3]], atol=0.5 / 57)
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000))
+def test_a_resized_image_respects_both_sides_and_keeps_its_ratio(height, width):
+    rows, columns = keep_ratio_size(height, width)
+    assert 1 <= min(rows, columns) <= 448
+    assert max(rows, columns) <= 2048
+    assert min(rows, columns) == 448 or max(rows, columns) == 2048
+    scale = max(rows, columns) / max(height, width)
+    assert abs(min(rows, columns) - max(min(height, width) * scale, 1)) <= 1
+
+
+@pytest.mark.parametrize("field", ["short_side", "long_side"])
+def test_a_side_below_one_pixel_is_refused_by_name(field):
+    with pytest.raises(ValueError, match=f"expected {field} of at least 1 pixel, got 0"):
+        resize_keep_ratio(np.zeros((4, 4, 3), np.uint8), **{field: 0})
+
+
+def test_an_image_without_pixels_is_refused():
+    with pytest.raises(ValueError, match="expected width of at least 1 pixel, got 0"):
+        resize_keep_ratio(np.zeros((4, 0, 3), np.uint8))
