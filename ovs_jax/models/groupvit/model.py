@@ -39,9 +39,7 @@ class ImageTextModel(nnx.Module):
         self.image_projector = Projector(encoder.width, projector, rngs=rngs)
         self.text_projector = Projector(text.width, projector, rngs=rngs)
         self.logit_scale = nnx.Param(_temperature())
-        self.multi_label_logit_scale = (
-            nnx.Param(_temperature()) if multi_label else None
-        )
+        self.multi_label_logit_scale = nnx.Param(_temperature()) if multi_label else None
 
     def encode_image(
         self,
