@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ovs_jax.losses.contrastive import contrastive
-from ovs_jax.losses.multilabel import multi_label_contrastive
+from ovs_jax.losses.multilabel import multi_label_contrastive, shared_prompts
 
 contrastive_loss = jax.jit(contrastive)
 multi_label_loss = jax.jit(multi_label_contrastive)
@@ -46,3 +46,22 @@ def test_gradients_are_finite_for_a_zero_image():
         jnp.zeros((3, 4))
     )
     assert np.isfinite(gradient).all()
+
+
+def test_prompts_with_the_same_tokens_fit_each_others_images():
+    ids = jnp.asarray([[[1, 2], [3, 4]], [[3, 4], [5, 6]], [[7, 8], [7, 8]]])
+    expected = np.zeros((3, 3, 2), bool)
+    expected[[0, 0, 0, 1, 1, 1, 2, 2], [0, 0, 1, 0, 1, 1, 2, 2], [0, 1, 0, 1, 0, 1, 0, 1]] = True
+    np.testing.assert_array_equal(shared_prompts(ids), expected)
+
+
+def test_without_equal_prompts_sharing_changes_nothing():
+    image = jax.random.normal(jax.random.key(0), (4, 8))
+    prompts = jax.random.normal(jax.random.key(1), (4, 3, 8))
+    scale = jnp.asarray(2.0)
+    positive = shared_prompts(jnp.arange(24).reshape(4, 3, 2))
+    np.testing.assert_allclose(
+        multi_label_contrastive(image, prompts, logit_scale=scale, positive=positive),
+        multi_label_contrastive(image, prompts, logit_scale=scale),
+        rtol=1e-6,
+    )

@@ -26,6 +26,9 @@ class EncoderConfig:
       assignment: ``hard`` assigns a token to one group, with the gradient of the soft assignment
         (straight-through); ``soft`` shares it among the groups.
       gumbel: whether Gumbel noise is added to the assignment in training.
+      group_residual: what a segment adds its values to (equation 6): ``groups``, the group tokens,
+        which have seen the whole image; or ``tokens``, the mean of the tokens it takes in, so that
+        it tells of its own part of the image only.
       remat: whether a block's activations are computed again in the backward pass.
     """
 
@@ -41,6 +44,7 @@ class EncoderConfig:
     drop_path: float = 0.1
     assignment: Literal["hard", "soft"] = "hard"
     gumbel: bool = True
+    group_residual: Literal["groups", "tokens"] = "groups"
     remat: bool = False
 
     def __post_init__(self) -> None:

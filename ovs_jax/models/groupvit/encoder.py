@@ -59,6 +59,7 @@ class Stage(nnx.Module):
                 group_tokens=count,
                 output_groups=config.output_groups[index],
                 hard=config.assignment == "hard",
+                residual=config.group_residual,
                 rngs=rngs,
             )
             if count
