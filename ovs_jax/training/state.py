@@ -127,6 +127,15 @@ def scratch(
     return jax.jit(draw, out_shardings=plan.shardings)(jax.random.key(seed))
 
 
+def _widened(params: functional.Tree) -> functional.Tree:
+    """Dense kernels drawn with `KERNEL_DEVIATION`, brought to 1 / sqrt(inputs)."""
+    flat = functional.paths(params)
+    for path, leaf in flat.items():
+        if path.endswith("/kernel"):
+            flat[path] = leaf / (KERNEL_DEVIATION * leaf.shape[0] ** 0.5)
+    return functional.nest(flat)
+
+
 def trainable(plan: Plan) -> functional.Tree:
     """The shapes of the parameters that get gradients."""
     return optimizer.split(plan.shapes["params"], plan.frozen)[0]
