@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 
 from ovs_jax import parallel
 from ovs_jax.nn import functional
+from ovs_jax.nn.attention import KERNEL_DEVIATION
 from ovs_jax.training import optimizer
 from ovs_jax.training.optimizer import OptimizerConfig
 
