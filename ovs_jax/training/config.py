@@ -37,6 +37,8 @@ class DataConfig:
       text_length: tokens a text, longer ones are cut.
       augmentation: ``stage1``, ``stage2`` or ``none``.
       prompt_count: noun prompts a caption, for the multi-label loss.
+      prompt_words: what noun prompts name: the caption's ``nouns``, as published, or only its
+        ``entities``.
       entity_rule: ``corrected`` or ``original``, for the entity and mask losses.
       workers: processes that build batches; 0 builds them in threads of this one.
       threads: threads that build batches, in each process.
@@ -55,6 +57,7 @@ class DataConfig:
     text_length: int = 32
     augmentation: str = "stage1"
     prompt_count: int = 3
+    prompt_words: Literal["nouns", "entities"] = "nouns"
     entity_rule: str = "corrected"
     workers: int = 0
     threads: int = 2

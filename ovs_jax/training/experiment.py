@@ -15,7 +15,6 @@ from ovs_jax import parallel
 from ovs_jax.data.benchmarks import open_voc
 from ovs_jax.data.pipeline import PipelineConfig, TrainingBatches, training_batches
 from ovs_jax.data.records import Source
-from ovs_jax.data.remembered import Remembered
 from ovs_jax.data.sources import open_image_text
 from ovs_jax.data.synthetic import SyntheticWorld
 from ovs_jax.evaluation.evaluator import evaluate
@@ -196,6 +195,8 @@ def open_batches(config: RunConfig, tokenizer: Tokenizer) -> TrainingBatches:
         fields=tuple(fields),
         augmentation=data.augmentation,
         prompt_count=data.prompt_count,
+        prompt_words=data.prompt_words,
+        remember=data.remember,
         entity_rule=data.entity_rule,
         seed=config.seed,
         workers=data.workers,
@@ -219,7 +220,7 @@ def open_source(data: DataConfig) -> tuple[Source, EntityVocabulary | None]:
         source = open_image_text(
             data.source, image_column=data.image_column, caption_column=data.caption_column
         )
-    return Remembered(source) if data.remember else source, vocabulary
+    return source, vocabulary
 
 
 def open_benchmark(config: EvaluationConfig, data: DataConfig) -> tuple[Source, Protocol] | None:

@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import grain
 import jax
@@ -28,11 +29,14 @@ class InitConfig:
         checkpoint, in the notation of ``re.sub``. Paths that no pattern matches keep their name.
       fresh: patterns of paths that may start from scratch because the checkpoint lacks them (or
         holds another shape). Any other path that cannot be filled is an error.
+      kernels: how dense layers are drawn from scratch: ``published`` with a standard deviation of
+        0.02, ``fan_in`` with 1 / sqrt(inputs), which narrow models need to learn in minutes.
     """
 
     checkpoint: str = ""
     rename: tuple[tuple[str, str], ...] = ()
     fresh: tuple[str, ...] = ()
+    kernels: Literal["published", "fan_in"] = "published"
 
 
 @dataclass(frozen=True)
@@ -147,15 +151,15 @@ def start(
         return resumed
     if not init.checkpoint:
         logger.info("started from scratch with seed %d", seed)
-        return states.scratch(plan, seed)
+        return states.scratch(plan, seed, kernels=init.kernels)
     other = checkpoint.read(init.checkpoint, field="init.checkpoint")
     wanted = {name: plan.shapes[name] for name in ("params", "stats")}
     taken = transfer(wanted, other.weights, init, source=str(other.folder))
     logger.info("initialised from %s: %s", other.folder, taken.report())
-    return _fill(plan, taken, seed)
+    return _fill(plan, taken, seed, init)
 
 
-def _fill(plan: Plan, taken: Transfer, seed: int) -> State:
+def _fill(plan: Plan, taken: Transfer, seed: int, init: InitConfig) -> State:
     """A first state with the weights that were found, and drawn ones where that is allowed."""
     layout = functional.paths({name: plan.shardings[name] for name in ("params", "stats")})
     weights = {
@@ -163,6 +167,6 @@ def _fill(plan: Plan, taken: Transfer, seed: int) -> State:
         for path, array in functional.paths(taken.weights).items()
     }
     if taken.fresh:
-        drawn = states.scratch(plan, seed)
+        drawn = states.scratch(plan, seed, kernels=init.kernels)
         weights = functional.paths({name: drawn[name] for name in ("params", "stats")}) | weights
     return states.begin(plan, {"params": {}, "stats": {}} | functional.nest(weights))
