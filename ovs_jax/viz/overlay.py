@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Int, UInt8
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
@@ -98,9 +98,9 @@ def overlay(
     size = max(13, round(min(max(large.shape[:2]), 1600) / 38))
     picture = _write_names(picture, labels, names, palette=palette, size=size, left_out=untinted)
     shares = np.bincount(labels.ravel(), minlength=len(names)) / max(labels.size, 1)
-    entries: list[tuple[str, tuple[int, int, int]]] = [
-        (f"{names[i]} {_percent(shares[i])}", _rgb(palette[i]))
-        for i in np.argsort(-shares, kind="stable")
+    entries = [
+        (f"{names[i]} {_percent(float(shares[i]))}", _rgb(palette[i]))
+        for i in np.argsort(-shares, kind="stable").tolist()
         if shares[i] > 0
     ]
     below = legend(entries, width=max(picture.shape[1], 10 * size), size=size)
@@ -131,10 +131,11 @@ def _write_names(
     draw = ImageDraw.Draw(canvas)
     taken: list[tuple[int, int, int, int]] = []
     areas = np.bincount(labels.ravel(), minlength=len(names))
-    for label in np.argsort(-areas, kind="stable"):
+    for label in np.argsort(-areas, kind="stable").tolist():
         if areas[label] == 0 or label == left_out:
             continue
-        wide, high = (x + size // 2 for x in text_size(names[label], size))
+        name = str(names[label])
+        wide, high = (x + size // 2 for x in text_size(name, size))
         place = _widest_place(labels == label, wide, high)
         if place is None:
             continue
@@ -147,7 +148,7 @@ def _write_names(
             box, radius=size // 3, fill=(24, 24, 28), outline=_rgb(palette[label]), width=2
         )
         position = (left + size // 4, top + size // 4)
-        draw.text(position, names[label], fill=(255, 255, 255), font=font(size))
+        draw.text(position, name, fill=(255, 255, 255), font=font(size))
     return np.array(canvas)
 
 
@@ -156,14 +157,19 @@ def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool
 
 
 def _widest_place(region: Bool[np.ndarray, "h w"], wide: int, high: int) -> tuple[int, int] | None:
-    """Top left corner of a box around the point deepest inside the region; None if it is too thin."""
+    """Top left corner of a box around the point deepest inside the region; None if it is too
+    thin.
+    """
     height, width = region.shape
     if wide > width or high > height:
         return None
-    depth: Float[np.ndarray, "h w"] = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
-    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-    if depth[y, x] < high / 3:
+    # Beyond the picture counts as another region, so that names keep away from its edge.
+    depth = np.asarray(ndimage.distance_transform_edt(np.pad(region, 1)))[1:-1, 1:-1]
+    if depth.max() < high / 3:
         return None
+    # Of the points that are about as deep, the one in their middle.
+    deep = np.argwhere(depth >= 0.95 * depth.max())
+    y, x = deep[np.square(deep - deep.mean(axis=0)).sum(axis=1).argmin()]
     top = int(np.clip(y - high // 2, 0, height - high))
     left = int(np.clip(x - wide // 2, 0, width - wide))
     return top, left
