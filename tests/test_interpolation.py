@@ -34,6 +34,7 @@ def test_an_equal_size_is_the_identity(matrix, size):
     np.testing.assert_array_equal(matrix(size, size), np.eye(size))
 
 
+@settings(deadline=None)
 @given(name=st.sampled_from(sorted(MATRICES)), size=SIZE, new=st.integers(2, 12))
 def test_a_mirrored_axis_gives_a_mirrored_result(name, size, new):
     rows = MATRICES[name](size, new)
@@ -69,6 +70,7 @@ def test_corner_on_corner_keeps_both_ends_also_when_shrinking():
     np.testing.assert_array_equal(linear_matrix(5, 1, align_corners=True), [[1, 0, 0, 0, 0]])
 
 
+@settings(deadline=None)
 @given(size=SIZE, new=SIZE)
 def test_corner_on_corner_equals_numpys_interpolation(size, new):
     values = np.sin(np.arange(size) * 2.3)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ovs_jax.models import registry
@@ -155,6 +155,7 @@ TREES = st.recursive(
 ).filter(lambda tree: isinstance(tree, dict))
 
 
+@settings(deadline=None)
 @given(TREES)
 def test_nesting_undoes_flattening(tree):
     flat = functional.paths(tree)
