@@ -48,6 +48,7 @@ def synthetic(config: Config) -> None:
     config.schedule.warmup = 3e-5
     config.schedule.warmup_steps = 50
     config.data.augmentation = "none"
+    config.data.remember = True
     config.checkpoint.every = 200
     config.evaluation.source = "synthetic"
     config.evaluation.every = 200

@@ -17,7 +17,12 @@ from . import model
 def get_config(variant: str | None = None) -> ConfigDict:
     config = base.defaults("ovsegmentor", "nano", **model.SIZES)
     base.synthetic(config)
-    config.steps = 600
+    config.steps = 2000
+    config.init.kernels = "fan_in"
     config.objective.multi_label = 1.0
-    config.objective.entity = 1.0
+    config.objective.entity = 0.5
+    config.objective.share_prompts = True
+    config.objective.project_tokens = False
+    config.data.prompt_words = "entities"
+    config.data.prompt_count = 2
     return base.finish(config, variant)

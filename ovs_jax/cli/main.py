@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if parsed.command is None:
         parser.print_help()
         return 0
-    _set_up_logging(verbose=parsed.debug)
+    set_up_logging(verbose=parsed.debug)
     try:
         return parsed.run(parsed)
     except FAULTS as error:
@@ -98,7 +98,8 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _set_up_logging(*, verbose: bool) -> None:
+def set_up_logging(*, verbose: bool) -> None:
+    """Shows this package's messages with the time of day; the libraries' only if verbose."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
     )

@@ -126,8 +126,8 @@ class Segmenter:
       tokenizer: the one that it was trained with.
       text_length: the most tokens of a text that it takes.
       geometry: sizes for `segment`; a protocol brings its own.
-      mesh: devices over which the windows of a batch are split, each with all parameters; None for
-        the default device.
+      mesh: devices of this process over which the windows of a batch are split, each with all
+        parameters; None for the default device.
     """
 
     def __init__(

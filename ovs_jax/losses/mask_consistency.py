@@ -28,6 +28,7 @@ Match = Callable[[Float[Array, "b g g"]], Int[Array, "b g"]]
 _einsum = partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class MaskSteps:
     """Every intermediate result of the loss, for inspection and parity.

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-KERNEL_INIT = nnx.initializers.truncated_normal(0.02)
+KERNEL_DEVIATION = 0.02
+KERNEL_INIT = nnx.initializers.truncated_normal(KERNEL_DEVIATION)
 
 
 def linear(inputs: int, outputs: int, *, rngs: nnx.Rngs) -> nnx.Linear:

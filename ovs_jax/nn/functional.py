@@ -62,8 +62,8 @@ def bind(static: Static, params: Tree, stats: Tree, *, train: bool = False) -> A
     """
     arrays = jax.tree.map(jnp.asarray, (params, stats))  # statistics are assigned to in place
     module = nnx.merge(static, *map(_indexed, arrays))
-    # A module without BatchNorm has nobody to hear of it, which is no error.
-    return nnx.view(module, use_batch_statistics=train, raise_if_not_found=False)
+    # A model with linear projectors has no BatchNorm to tell.
+    return nnx.view(module, raise_if_not_found=False, use_batch_statistics=train)
 
 
 def batch_statistics(module: nnx.Module) -> Tree:

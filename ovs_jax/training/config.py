@@ -27,10 +27,13 @@ class DataConfig:
       world: the synthetic world, if that is the source.
       world_seed: which of many such worlds.
       world_length: its number of training scenes.
+      remember: whether records stay in memory once they are read or drawn.
       tokenizer: ``synthetic``, ``wordpiece:FILE``, ``clip:PATH`` or ``roberta:FOLDER``.
       text_length: tokens a text, longer ones are cut.
       augmentation: ``stage1``, ``stage2`` or ``none``.
       prompt_count: noun prompts a caption, for the multi-label loss.
+      prompt_words: what noun prompts name: the caption's ``nouns``, as published, or only its
+        ``entities``.
       entity_rule: ``corrected`` or ``original``, for the entity and mask losses.
       workers: processes that build batches; 0 builds them in threads of this one.
       threads: threads that build batches, in each process.
@@ -44,10 +47,12 @@ class DataConfig:
     world: WorldConfig = field(default_factory=WorldConfig)
     world_seed: int = 0
     world_length: int = 20_000
+    remember: bool = False
     tokenizer: str = "synthetic"
     text_length: int = 32
     augmentation: str = "stage1"
     prompt_count: int = 3
+    prompt_words: Literal["nouns", "entities"] = "nouns"
     entity_rule: str = "corrected"
     workers: int = 0
     threads: int = 2

@@ -195,6 +195,8 @@ def open_batches(config: RunConfig, tokenizer: Tokenizer) -> TrainingBatches:
         fields=tuple(fields),
         augmentation=data.augmentation,
         prompt_count=data.prompt_count,
+        prompt_words=data.prompt_words,
+        remember=data.remember,
         entity_rule=data.entity_rule,
         seed=config.seed,
         workers=data.workers,
@@ -209,14 +211,16 @@ def open_batches(config: RunConfig, tokenizer: Tokenizer) -> TrainingBatches:
 
 def open_source(data: DataConfig) -> tuple[Source, EntityVocabulary | None]:
     """Images with captions, and what counts as an entity in them (None: the published list)."""
-    if data.source != "synthetic":
-        photos = open_image_text(
+    vocabulary = None
+    if data.source == "synthetic":
+        source = SyntheticWorld(data.world, seed=data.world_seed, length=data.world_length)
+        names = source.entities()
+        vocabulary = EntityVocabulary(tuple(names), names)
+    else:
+        source = open_image_text(
             data.source, image_column=data.image_column, caption_column=data.caption_column
         )
-        return photos, None
-    world = SyntheticWorld(data.world, seed=data.world_seed, length=data.world_length)
-    names = world.entities()
-    return world, EntityVocabulary(tuple(names), names)
+    return source, vocabulary
 
 
 def open_benchmark(config: EvaluationConfig, data: DataConfig) -> tuple[Source, Protocol] | None:

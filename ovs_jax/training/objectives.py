@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from ovs_jax.losses.contrastive import clamped_scale, contrastive
 from ovs_jax.losses.mask_consistency import least_agreeing_groups, mask_consistency
-from ovs_jax.losses.multilabel import multi_label_contrastive
+from ovs_jax.losses.multilabel import multi_label_contrastive, shared_prompts
 from ovs_jax.models.features import ImageFeatures, Text, TextFeatures
 from ovs_jax.nn.stochastic import split
 from ovs_jax.typing import Batch
@@ -96,6 +96,8 @@ class CaptionObjective:
       dual: whether the mask loss is averaged with its reverse direction.
       mask_reduction: ``sum`` over the batch is the published scale.
       detached_share: share of the groups whose predicted maps get no gradient.
+      share_prompts: whether a prompt counts as right for every image of the batch that has the same
+        one, and not for the image it was made for alone.
       project_tokens: whether text tokens and groups pass the projectors too. Only the mask loss
         uses any of them, but OVSegmentor's running statistics have seen them (GroupViT's not).
     """
@@ -107,6 +109,7 @@ class CaptionObjective:
     mask_reduction: Literal["sum", "mean"] = "sum"
     detached_share: float = 0.5
     project_tokens: bool = True
+    share_prompts: bool = False
 
     def __call__(
         self, model: Any, batch: Batch, key: Key[Array, ""] | None
@@ -156,6 +159,7 @@ class CaptionObjective:
                 image_embedding,
                 prompt_embeddings,
                 logit_scale=model.multi_label_logit_scale[...],
+                positive=(shared_prompts(batch["prompts"]["ids"]) if self.share_prompts else None),
             )
         if self.entity:
             self._project(model, texts["question"])

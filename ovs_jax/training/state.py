@@ -7,6 +7,7 @@ folded from the run's seed and the step.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from jax.sharding import Mesh
 
 from ovs_jax import parallel
 from ovs_jax.nn import functional
+from ovs_jax.nn.attention import KERNEL_DEVIATION
 from ovs_jax.training import optimizer
 from ovs_jax.training.optimizer import OptimizerConfig
 
@@ -92,7 +94,9 @@ def plan(
     return Plan(build, static, mesh, config.frozen, transform, schedule, placed)
 
 
-def scratch(plan: Plan, seed: int) -> State:
+def scratch(
+    plan: Plan, seed: int, *, kernels: Literal["published", "fan_in"] = "published"
+) -> State:
     """A state with freshly drawn parameters.
 
     The values depend on the seed only, not on the layout. A momentum encoder starts as a copy of
@@ -101,6 +105,8 @@ def scratch(plan: Plan, seed: int) -> State:
     Args:
       plan: from `plan`.
       seed: seed of the initial values.
+      kernels: ``fan_in`` gives every dense layer's kernel a standard deviation of
+        1 / sqrt(inputs) in place of the published 0.02, which starves narrow models of signal.
 
     Returns:
       The state, every array where the plan says.
@@ -108,6 +114,8 @@ def scratch(plan: Plan, seed: int) -> State:
 
     def draw(key: jax.Array) -> State:
         _, params, stats = functional.init(plan.build, key)
+        if kernels == "fan_in":
+            params = _widened(params)
         if "momentum_encoder" in params:
             params["momentum_encoder"] = params["image_encoder"]
         trainable, _ = optimizer.split(params, plan.frozen)
@@ -118,6 +126,15 @@ def scratch(plan: Plan, seed: int) -> State:
         return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), state)
 
     return jax.jit(draw, out_shardings=plan.shardings)(jax.random.key(seed))
+
+
+def _widened(params: functional.Tree) -> functional.Tree:
+    """Dense kernels drawn with `KERNEL_DEVIATION`, brought to 1 / sqrt(inputs)."""
+    flat = functional.paths(params)
+    for path, leaf in flat.items():
+        if path.endswith("/kernel"):
+            flat[path] = leaf / (KERNEL_DEVIATION * leaf.shape[0] ** 0.5)
+    return functional.nest(flat)
 
 
 def trainable(plan: Plan) -> functional.Tree:

@@ -157,9 +157,7 @@ def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool
 
 
 def _widest_place(region: Bool[np.ndarray, "h w"], wide: int, high: int) -> tuple[int, int] | None:
-    """Top left corner of a box around the point deepest inside the region; None if it is too
-    thin.
-    """
+    """Top left corner of a box around the point deepest inside the region; None if too thin."""
     height, width = region.shape
     if wide > width or high > height:
         return None

@@ -7,7 +7,6 @@ from PIL import Image
 from ovs_jax import parallel
 from ovs_jax.data.transforms import normalize
 from ovs_jax.evaluation import canvas
-from ovs_jax.evaluation import segmenter as segmenter_module
 from ovs_jax.evaluation.painting import (
     add_background,
     group_scores,
@@ -18,7 +17,6 @@ from ovs_jax.evaluation.painting import (
 )
 from ovs_jax.evaluation.segmenter import Segmenter, prepare
 from ovs_jax.evaluation.sliding import Geometry, window_boxes
-from ovs_jax.evaluation.text_bank import class_embeddings, unit_mean
 from ovs_jax.nn import functional
 from ovs_jax.typing import ClassSet
 
@@ -182,26 +180,6 @@ def test_a_new_segmenter_of_the_same_model_compiles_nothing(nano, segmenter):
     assert again._run is segmenter._run
     again.segment(photo(), CLASSES)
     assert segmenter._run.features._cache_size() == before
-
-
-def test_a_class_embedding_is_the_unit_mean_of_its_prompts(segmenter):
-    encode = segmenter_module.partial(segmenter._run.text, segmenter._params, segmenter._stats)
-    templates = ("a photo of a {}.", "the {}")
-    names = [f"{a} {b}" for a in CLASSES for b in CLASSES]  # more texts than one batch
-    options = {"tokenizer": segmenter.tokenizer, "length": segmenter.text_length}
-    found = class_embeddings(encode, names, templates=templates, **options)
-    assert found.shape[0] == len(names)
-    np.testing.assert_allclose(np.linalg.norm(found, axis=-1), 1.0, rtol=1e-5)
-    ids, mask = segmenter.tokenizer(
-        [t.replace("{}", names[30]) for t in templates], length=segmenter.text_length
-    )
-    embedded = np.asarray(encode(ids, mask))
-    np.testing.assert_allclose(found[30], unit_mean(embedded[None])[0], atol=1e-5)
-
-
-def test_the_published_class_embeddings_are_the_unit_means_of_their_prompts():
-    prompts = np.asarray([[[3.0, 0.0], [0.0, 4.0]]])
-    np.testing.assert_allclose(unit_mean(prompts), [[0.6, 0.8]])
 
 
 def test_a_file_is_segmented_like_its_pixels(segmenter, tmp_path):

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ovs_jax import parallel
 from ovs_jax.losses.mask_consistency import (
     binarize,
     least_agreeing_groups,
@@ -11,6 +12,13 @@ from ovs_jax.losses.mask_consistency import (
     matching_cost,
     stretch,
     upsample,
+)
+from ovs_jax.losses.matching import match_maps
+
+steps_of = jax.jit(mask_consistency_steps, static_argnames=("grid", "size"))
+loss_of = jax.jit(mask_consistency, static_argnames=("grid", "size", "reduction"))
+gradient_of = jax.jit(
+    jax.value_and_grad(mask_consistency, argnums=(0, 1)), static_argnames=("grid", "size")
 )
 
 
@@ -29,7 +37,7 @@ def random_maps(seed=0, shape=(2, 3, 12)):
 
 def test_every_published_intermediate_result_is_reproduced(published):
     arrays, maps, options = published
-    steps = mask_consistency_steps(*maps, **options)
+    steps = steps_of(*maps, **options)
     np.testing.assert_allclose(steps.cost, arrays["cost"], atol=1e-5)
     np.testing.assert_array_equal(steps.assignment, arrays["idx2"])
     np.testing.assert_allclose(steps.dice, arrays["dice_per_image"], atol=1e-5)
@@ -41,9 +49,9 @@ def test_every_published_intermediate_result_is_reproduced(published):
 
 def test_the_published_loss_is_reproduced_and_its_mean_is_a_sixth_of_the_sum(published):
     arrays, maps, options = published
-    loss = mask_consistency(*maps, **options)
+    loss = loss_of(*maps, **options)
     np.testing.assert_allclose(loss, arrays["loss"], atol=1e-5)
-    mean = mask_consistency(*maps, **options, reduction="mean")
+    mean = loss_of(*maps, **options, reduction="mean")
     np.testing.assert_allclose(mean * 6, loss, rtol=1e-6)
 
 
@@ -85,11 +93,9 @@ def test_a_map_of_one_patch_fills_the_square():
 def test_only_predicted_maps_get_a_gradient_and_detached_ones_none():
     predicted, target = random_maps(3)
     detached = jnp.asarray([[True, False], [False, True]])
-
-    def loss(p, t):
-        return mask_consistency(p, t, detached=detached, grid=(3, 4), size=20)
-
-    to_predicted, to_target = jax.jit(jax.grad(loss, argnums=(0, 1)))(predicted, target)
+    _, (to_predicted, to_target) = gradient_of(
+        predicted, target, detached=detached, grid=(3, 4), size=20
+    )
     assert not np.any(to_target)
     reached = np.any(np.asarray(to_predicted) != 0, axis=-1)
     # There are three maps and flags for the first two: the third is never detached.
@@ -99,15 +105,11 @@ def test_only_predicted_maps_get_a_gradient_and_detached_ones_none():
 def test_the_gradient_equals_finite_differences():
     predicted, target = np.asarray(random_maps(4))
     options = {"detached": jnp.zeros((2, 3), bool), "grid": (3, 4), "size": 16}
-
-    @jax.jit
-    def loss(p):
-        return mask_consistency(p, jnp.asarray(target), **options)
-
-    gradient = jax.grad(loss)(jnp.asarray(predicted))
+    _, (gradient, _) = gradient_of(predicted, target, **options)
     direction = np.random.default_rng(0).normal(size=predicted.shape).astype(np.float32)
     step = 1e-2
-    slope = (loss(predicted + step * direction) - loss(predicted - step * direction)) / (2 * step)
+    ends = [loss_of(predicted + s * direction, target, **options) for s in (step, -step)]
+    slope = (ends[0] - ends[1]) / (2 * step)
     np.testing.assert_allclose(np.sum(gradient * direction), slope, rtol=2e-2)
 
 
@@ -116,12 +118,12 @@ def test_a_constant_predicted_map_counts_as_empty_and_leaves_the_rest_finite(val
     predicted, target = random_maps(5)
     predicted = predicted.at[0, 1].set(value)
     options = {"detached": jnp.zeros((2, 3), bool), "grid": (3, 4), "size": 20}
-    loss, gradient = jax.value_and_grad(lambda p: mask_consistency(p, target, **options))(predicted)
+    loss, (gradient, _) = gradient_of(predicted, target, **options)
     assert np.isfinite(loss)
     assert np.isfinite(gradient).all()
     assert not np.any(gradient[0, 1])
     assert np.any(gradient[0, 0])
-    assert not np.any(mask_consistency_steps(predicted, target, **options).predicted[0, 1])
+    assert not np.any(steps_of(predicted, target, **options).predicted[0, 1])
 
 
 def test_huge_finite_maps_are_matched_without_overflow():
@@ -135,19 +137,44 @@ def test_huge_finite_maps_are_matched_without_overflow():
 def test_a_map_that_is_not_finite_is_never_hidden(which):
     maps = random_maps(7).at[which, 1, 2, 3].set(jnp.nan)
     options = {"detached": jnp.zeros((2, 3), bool), "grid": (3, 4), "size": 20}
-    steps = mask_consistency_steps(maps[0], maps[1], **options)
+    steps = steps_of(maps[0], maps[1], **options)
     assert np.isnan(steps.dice).tolist() == [False, True]
     assert sorted(np.asarray(steps.assignment[1]).tolist()) == [0, 1, 2]
-    assert np.isnan(mask_consistency(maps[0], maps[1], **options))
+    assert np.isnan(loss_of(maps[0], maps[1], **options))
+
+
+def test_a_batch_spread_over_eight_devices_gives_the_same_loss_and_gradient():
+    mesh = parallel.make_mesh((-1, 1, 1))
+    over_batch = jax.sharding.PartitionSpec(("data", "fsdp"))
+    # Left to the compiler, the solver's loop would ask all devices whether all are done.
+    match = jax.shard_map(
+        match_maps, mesh=mesh, in_specs=over_batch, out_specs=over_batch, check_vma=False
+    )
+    predicted, target = random_maps(9, (8, 3, 12))
+    inputs = (predicted, target, jnp.zeros((8, 1), bool))
+
+    def loss(solve):
+        def of(p, t, d):
+            return mask_consistency(p, t, detached=d, grid=(3, 4), size=20, match=solve)
+
+        return jax.jit(jax.value_and_grad(of))
+
+    one = loss(match_maps)(*inputs)
+    spread = [jax.device_put(x, parallel.batch_sharding(mesh)) for x in inputs]
+    compiled = loss(match).lower(*spread).compile()
+    eight = compiled(*spread)
+    np.testing.assert_allclose(eight[0], one[0], rtol=1e-6)
+    np.testing.assert_allclose(eight[1], one[1], atol=1e-7)
+    program = compiled.as_text()
+    assert "all-gather" not in program
+    assert program.count(" all-reduce(") <= 1
 
 
 def test_perfectly_predicted_masks_have_almost_no_loss():
     target = jnp.where(jnp.arange(2 * 3 * 16).reshape(2, 3, 16) % 5 < 2, 60.0, -60.0)
     mask = upsample(target.reshape(2, 3, 4, 4), 4)  # the same grid: nothing in between
     np.testing.assert_array_equal(stretch(mask), binarize(mask))
-    loss = mask_consistency(
-        target[:, ::-1], target, detached=jnp.zeros((2, 3), bool), grid=(4, 4), size=4
-    )
+    loss = loss_of(target[:, ::-1], target, detached=jnp.zeros((2, 3), bool), grid=(4, 4), size=4)
     np.testing.assert_allclose(loss, 0.0, atol=1e-6)
 
 

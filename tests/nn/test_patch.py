@@ -43,6 +43,21 @@ def test_a_patch_sees_its_own_pixels_only():
     np.testing.assert_array_equal(moved, [[False, True], [False, False]])
 
 
+def test_hidden_layers_work_within_each_patch():
+    static, params, _ = functional.init(
+        lambda rngs: PatchEmbedding(PATCH, WIDTH, norm=False, hidden=(5, 7), rngs=rngs),
+        jax.random.key(0),
+    )
+    assert params["hidden"]["0"]["kernel"].shape == (48, 5)
+    assert params["projection"]["kernel"].shape == (7, WIDTH)
+    run = jax.jit(lambda x: functional.bind(static, params, {})(x))
+    x = images(8, 8) * 100
+    changed = x.copy()
+    changed[:, :4, 4:] += 100.0
+    moved = np.abs(run(changed) - run(x)).max(axis=(0, 3)) > 0
+    np.testing.assert_array_equal(moved, [[False, True], [False, False]])
+
+
 def test_the_norm_follows_where_it_is_wanted():
     static, params, _ = functional.init(
         lambda rngs: PatchEmbedding(PATCH, WIDTH, norm=True, rngs=rngs), jax.random.key(0)

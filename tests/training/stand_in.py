@@ -2,8 +2,10 @@
 a BatchNorm, a temperature and noise.
 """
 
+from pathlib import Path
 from typing import Any
 
+import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +16,7 @@ from ovs_jax import parallel
 from ovs_jax.nn.norm import BatchNorm
 from ovs_jax.training import state as states
 from ovs_jax.training.optimizer import OptimizerConfig
+from ovs_jax.training.resume import CheckpointConfig, Checkpoints
 from ovs_jax.typing import Batch
 
 
@@ -69,3 +72,19 @@ def make_plan(
         schedule=optax.constant_schedule(0.01),
         rules=((".*", parallel.FullyShard(minimum_size=1)),),
     )
+
+
+DESCRIPTION = {"config": {"seed": 0, "data": {"batch": 4}}, "model": {}, "tokenizer": {}}
+
+
+def data() -> grain.DatasetIterator:
+    numbers = grain.MapDataset.source(list(range(64))).seed(1).shuffle().repeat().batch(4)
+    return iter(numbers.to_iter_dataset())
+
+
+def open_run(folder: Path, **config: Any) -> Checkpoints:
+    return Checkpoints(folder, CheckpointConfig(**config), description=DESCRIPTION)
+
+
+def equal(a: Any, b: Any) -> None:
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(a), jax.device_get(b))

@@ -14,7 +14,7 @@ from ovs_jax.training import state as states
 from ovs_jax.training.checkpoint import load_model
 from ovs_jax.training.optimizer import OptimizerConfig
 from ovs_jax.training.resume import CheckpointConfig, Checkpoints
-from tests.training.test_resume import data, equal
+from tests.training.stand_in import data, equal
 
 CONFIG = registry.model_config("groupvit", "nano")
 TOKENIZER = {"kind": "wordpiece", "vocabulary": ["[PAD]", "[UNK]"]}

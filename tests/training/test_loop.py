@@ -18,8 +18,7 @@ from ovs_jax.training import state as states
 from ovs_jax.training.loop import DivergedError, LoopConfig, Scores
 from ovs_jax.training.step import StepConfig, make_step
 from ovs_jax.training.writer import FILE, Writer
-from tests.training.stand_in import batch, make_plan, objective
-from tests.training.test_resume import open_run
+from tests.training.stand_in import batch, make_plan, objective, open_run
 
 ROWS = 8
 

@@ -15,22 +15,7 @@ from ovs_jax.training import resume
 from ovs_jax.training import state as states
 from ovs_jax.training.resume import CheckpointConfig, Checkpoints
 from ovs_jax.training.step import StepConfig, make_step
-from tests.training.stand_in import batch, make_plan, objective
-
-DESCRIPTION = {"config": {"seed": 0, "data": {"batch": 4}}, "model": {}, "tokenizer": {}}
-
-
-def data() -> grain.DatasetIterator:
-    numbers = grain.MapDataset.source(list(range(64))).seed(1).shuffle().repeat().batch(4)
-    return iter(numbers.to_iter_dataset())
-
-
-def open_run(folder: Path, **config: Any) -> Checkpoints:
-    return Checkpoints(folder, CheckpointConfig(**config), description=DESCRIPTION)
-
-
-def equal(a: Any, b: Any) -> None:
-    jax.tree.map(np.testing.assert_array_equal, jax.device_get(a), jax.device_get(b))
+from tests.training.stand_in import DESCRIPTION, batch, data, equal, make_plan, objective, open_run
 
 
 def test_a_restored_state_and_data_position_are_those_that_were_saved(tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ import pytest
 from ovs_jax.nn import functional
 from ovs_jax.training import state as states
 from ovs_jax.training.start import InitConfig, start, transfer
-from tests.training.stand_in import make_plan
-from tests.training.test_resume import data, equal, open_run
+from tests.training.stand_in import data, equal, make_plan, open_run
 
 COPY = (("momentum_encoder/(.*)", r"image_encoder/\1"),)
 

@@ -20,10 +20,15 @@ class EncoderConfig:
       group_tokens: learned group tokens a stage; 0 where the stage does not group (the last one).
       output_groups: segments that leave each grouping stage.
       patch_norm: whether a LayerNorm follows the patch projection.
+      patch_hidden: widths of GELU layers within each patch, before its projection; none in the
+        published models.
       drop_path: largest stochastic-depth rate; it grows linearly over the blocks.
       assignment: ``hard`` assigns a token to one group, with the gradient of the soft assignment
         (straight-through); ``soft`` shares it among the groups.
       gumbel: whether Gumbel noise is added to the assignment in training.
+      group_residual: what a segment adds its values to (equation 6): ``groups``, the group tokens,
+        which have seen the whole image; or ``tokens``, the mean of the tokens it takes in, so that
+        it tells of its own part of the image only.
       remat: whether a block's activations are computed again in the backward pass.
     """
 
@@ -35,9 +40,11 @@ class EncoderConfig:
     group_tokens: tuple[int, ...] = (64, 8, 0)
     output_groups: tuple[int, ...] = (64, 8)
     patch_norm: bool = True
+    patch_hidden: tuple[int, ...] = ()
     drop_path: float = 0.1
     assignment: Literal["hard", "soft"] = "hard"
     gumbel: bool = True
+    group_residual: Literal["groups", "tokens"] = "groups"
     remat: bool = False
 
     def __post_init__(self) -> None:

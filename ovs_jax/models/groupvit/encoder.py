@@ -59,6 +59,7 @@ class Stage(nnx.Module):
                 group_tokens=count,
                 output_groups=config.output_groups[index],
                 hard=config.assignment == "hard",
+                residual=config.group_residual,
                 rngs=rngs,
             )
             if count
@@ -113,7 +114,11 @@ class GroupingEncoder(nnx.Module):
         rates = np.linspace(0.0, config.drop_path, sum(config.depths))
         ends = np.cumsum(config.depths)
         self.patch_embedding = PatchEmbedding(
-            config.patch_size, config.width, norm=config.patch_norm, rngs=rngs
+            config.patch_size,
+            config.width,
+            norm=config.patch_norm,
+            hidden=config.patch_hidden,
+            rngs=rngs,
         )
         self.position_embedding = PositionEmbedding(
             config.image_size // config.patch_size, config.width, rngs=rngs

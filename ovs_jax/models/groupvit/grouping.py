@@ -1,5 +1,7 @@
 """The grouping block (GroupViT, section 3.1): merges tokens into a smaller number of groups."""
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -45,9 +47,14 @@ class GroupAssignment(nnx.Module):
         logits = logits * query.shape[-1] ** -0.5
         soft = jax.nn.softmax(logits if gumbel is None else logits + gumbel, axis=1)
         share = straight_through(soft) if self.hard else soft
-        weights = share / (share.sum(-1, keepdims=True) + 1.0)
-        merged = jnp.einsum("bgn,bnd->bgd", weights.astype(tokens.dtype), self.value(tokens))
+        merged = _mean(self.value(tokens), share)
         return self.out(merged), Assignment(soft=soft, hard=share, query=query, key=key)
+
+
+def _mean(tokens: Float[Array, "b n d"], share: Float[Array, "b g n"]) -> Float[Array, "b g d"]:
+    """The tokens of each group, summed and divided by their number plus one."""
+    weights = share / (share.sum(-1, keepdims=True) + 1.0)
+    return jnp.einsum("bgn,bnd->bgd", weights.astype(tokens.dtype), tokens)
 
 
 def straight_through(soft: Float[Array, "b g n"]) -> Float[Array, "b g n"]:
@@ -68,6 +75,7 @@ class GroupingBlock(nnx.Module):
         group_tokens: int,
         output_groups: int,
         hard: bool,
+        residual: Literal["groups", "tokens"],
         rngs: nnx.Rngs,
     ) -> None:
         self.group_norm = LayerNorm(width, eps=VISION_EPS)
@@ -80,6 +88,12 @@ class GroupingBlock(nnx.Module):
         self.assignment = GroupAssignment(width, hard=hard, rngs=rngs)
         self.mlp_norm = LayerNorm(width, eps=VISION_EPS)
         self.mlp = Mlp(width, 4 * width, width, rngs=rngs)
+        # Stands for the 1 in the denominator, and is what a group without tokens amounts to.
+        self.own = (
+            nnx.Param(nnx.initializers.normal(1.0)(rngs.params(), (output_groups, width)))
+            if residual == "tokens"
+            else None
+        )
 
     def __call__(
         self,
@@ -102,5 +116,9 @@ class GroupingBlock(nnx.Module):
         groups = self.mixed_norm(self.group_mix(self.group_norm(group_tokens)))
         groups = self.cross(groups, tokens)
         merged, assignment = self.assignment(groups, tokens, gumbel=gumbel)
-        merged = merged + groups
+        if self.own is None:
+            merged = merged + groups
+        else:
+            own = self.own[...] / (assignment.hard.sum(-1, keepdims=True) + 1.0)
+            merged = merged + _mean(tokens, assignment.hard) + own.astype(tokens.dtype)
         return merged + self.mlp(self.mlp_norm(merged)), assignment

@@ -16,6 +16,12 @@ from ovs_jax.models.text import TextConfig, text_encoder
 INITIAL_LOGIT_SCALE = math.log(1 / 0.07)
 
 
+def _temperature() -> Float[Array, ""]:
+    # With its dtype named: a weakly typed scalar comes back from the first step strongly typed,
+    # and the step would be compiled a second time.
+    return jnp.asarray(INITIAL_LOGIT_SCALE, jnp.float32)
+
+
 class ImageTextModel(nnx.Module):
     """What GroupViT and OVSegmentor share: two encoders, two projectors and temperatures."""
 
@@ -32,10 +38,8 @@ class ImageTextModel(nnx.Module):
         self.text_encoder = text_encoder(text, rngs=rngs)
         self.image_projector = Projector(encoder.width, projector, rngs=rngs)
         self.text_projector = Projector(text.width, projector, rngs=rngs)
-        self.logit_scale = nnx.Param(jnp.asarray(INITIAL_LOGIT_SCALE))
-        self.multi_label_logit_scale = (
-            nnx.Param(jnp.asarray(INITIAL_LOGIT_SCALE)) if multi_label else None
-        )
+        self.logit_scale = nnx.Param(_temperature())
+        self.multi_label_logit_scale = nnx.Param(_temperature()) if multi_label else None
 
     def encode_image(
         self,

@@ -108,15 +108,41 @@ def test_the_gradient_of_a_hard_assignment_is_that_of_the_soft_one():
     assert np.abs(expected).max() > 0.01
 
 
-def test_a_grouping_block_turns_group_tokens_into_the_asked_number_of_groups():
+def block(residual):
     static, params, _ = functional.abstract(
-        lambda rngs: GroupingBlock(WIDTH, 2, group_tokens=4, output_groups=3, hard=True, rngs=rngs)
+        lambda rngs: GroupingBlock(
+            WIDTH, 2, group_tokens=4, output_groups=3, hard=True, residual=residual, rngs=rngs
+        )
     )
+    rng = np.random.default_rng(2)
+    params = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32), params)
 
-    def run(params, tokens, groups):
+    def run(tokens, groups):
         merged, result = functional.bind(static, params, {})(tokens, groups, gumbel=None)
-        return merged, result.soft
+        return merged, result.hard
 
-    merged, soft = jax.eval_shape(run, params, jnp.zeros((2, 5, WIDTH)), jnp.zeros((2, 4, WIDTH)))
+    return params, jax.jit(run)
+
+
+GROUP_TOKENS = RNG.normal(size=(2, 4, WIDTH)).astype(np.float32)
+
+
+@pytest.mark.parametrize("residual", ["groups", "tokens"])
+def test_a_grouping_block_turns_group_tokens_into_the_asked_number_of_groups(residual):
+    params, run = block(residual)
+    merged, hard = run(TOKENS, GROUP_TOKENS)
     assert merged.shape == (2, 3, WIDTH)
-    assert soft.shape == (2, 3, 5)
+    assert hard.shape == (2, 3, 5)
+    assert ("own" in params) == (residual == "tokens")
+
+
+def test_with_a_token_residual_a_group_tells_of_its_own_tokens_only():
+    """A token may change while the assignment stays: only its own group notices."""
+    _, run = block("tokens")
+    merged, hard = run(TOKENS, GROUP_TOKENS)
+    changed = TOKENS.copy()
+    changed[:, 0] += 1e-2 * RNG.normal(size=WIDTH)
+    merged_after, hard_after = run(changed, GROUP_TOKENS)
+    np.testing.assert_allclose(hard, hard_after, atol=1e-6)
+    moved = np.abs(merged_after - merged).max(-1) > 1e-6
+    np.testing.assert_array_equal(moved, np.asarray(hard)[:, :, 0] > 0.5)

@@ -1,0 +1,173 @@
+"""Experiments by name, and what can be changed about them."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ml_collections import ConfigDict
+
+from ovs_jax.cli import config
+from ovs_jax.training.config import RunConfig, from_mapping
+
+ALL = sorted(config.experiments())
+
+
+def test_every_experiment_says_what_it_is() -> None:
+    assert {
+        "groupvit/gcc_yfcc",
+        "groupvit/synthetic",
+        "ovsegmentor/stage1",
+        "ovsegmentor/stage2",
+        "quickstart/stage1",
+        "quickstart/stage2",
+    } <= set(ALL)
+    for name, summary in config.experiments().items():
+        text = (config.folder() / f"{name}.py").read_text()
+        assert summary.endswith(".")
+        for word in ("Command:", "Variants:", "Hardware:", "Cost:", "Expected:", ":smoke"):
+            assert word in text, f"{name} does not say '{word}'"
+        assert f"--config={name}" in text
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("variant", ["", ":smoke"])
+def test_every_experiment_is_locked_and_complete(name: str, variant: str) -> None:
+    loaded = config.load(name + variant)
+    assert loaded.is_locked
+    run = from_mapping(RunConfig, loaded.to_dict())
+    assert (run.steps > 0) != (run.epochs > 0)
+    fields = set(config.flatten(loaded))
+    model = {field for field in fields if field.startswith("model.")}
+    assert fields - model == set(config.flatten(config.load(ALL[0]))) - model_fields(ALL[0])
+
+
+def model_fields(name: str) -> set[str]:
+    return {f for f in config.flatten(config.load(name)) if f.startswith("model.")}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_changed_default_shows_in_review(name: str, golden: Path) -> None:
+    """To renew: ovs-jax train --config=NAME --show > tests/golden/configs/NAME.txt."""
+    shown = [f"{field} = {value!r}" for field, value in config.flatten(config.load(name)).items()]
+    stored = (golden / "configs" / f"{name.replace('/', '_')}.txt").read_text().splitlines()
+    assert shown == stored
+
+
+def test_the_recipes_are_the_published_ones() -> None:
+    groupvit, stage1, stage2 = (
+        config.load(name)
+        for name in ("groupvit/gcc_yfcc", "ovsegmentor/stage1", "ovsegmentor/stage2")
+    )
+    for recipe in (groupvit, stage1, stage2):
+        adam = recipe.optimizer
+        assert (adam.beta1, adam.beta2, adam.epsilon) == (0.9, 0.999, 1e-8)
+        assert (adam.weight_decay, adam.clip_norm) == (0.05, 5.0)
+        assert recipe.schedule.reference_batch == 4096
+        assert recipe.model.encoder.image_size == 224
+        assert recipe.model.encoder.drop_path == 0.1
+        assert recipe.model.projector.hidden == 4096
+        assert recipe.model.projector.outputs == 256
+    numbers = [
+        (r.batch_size, r.epochs, r.schedule.warmup_epochs, r.schedule.learning_rate,
+         r.schedule.minimum, r.data.augmentation)
+        for r in (groupvit, stage1, stage2)
+    ]  # fmt: skip
+    assert numbers == [
+        (4096, 30.0, 2.0, 1.6e-3, 4e-5, "stage1"),
+        (2048, 30.0, 2.0, 6.4e-4, 1.6e-4, "stage1"),
+        (1024, 10.0, 0.0, 1e-5, 1e-6, "stage2"),
+    ]
+    assert (groupvit.schedule.warmup, stage1.schedule.warmup) == (4e-6, 1.6e-5)
+    weights = [
+        (r.objective.multi_label, r.objective.entity, r.objective.mask)
+        for r in (groupvit, stage1, stage2)
+    ]
+    assert weights == [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 1.0, 0.1)]
+    assert groupvit.data.prompt_count == 3
+    assert stage2.optimizer.frozen == ("text_encoder/.*", "momentum_encoder/.*")
+    assert stage2.step.momentum == 0.99
+    assert stage2.model.momentum
+    assert not stage1.model.momentum
+    assert stage1.model.encoder.to_dict() == stage2.model.encoder.to_dict()
+    redcaps = config.load("groupvit/gcc_yfcc:redcaps")
+    assert redcaps.objective.multi_label == 0.0
+    small = config.load("ovsegmentor/stage1:vit_small")
+    assert (small.model.encoder.width, small.model.text.kind) == (384, "roberta")
+
+
+def test_fields_are_set_by_name_in_their_own_type() -> None:
+    loaded = config.load(
+        "ovsegmentor/stage1",
+        [
+            "--config.seed=7",
+            "--config.optimizer.clip_norm=1",
+            "--config.model.encoder.remat=true",
+            "--config.model.encoder.depths=[2, 2]",
+            "--config.optimizer.rates=[('text_encoder/.*', 0.1)]",
+            "--config.data.source=a=b.tsv",
+            "--config.step.dtype=bfloat16",
+        ],
+    )
+    assert loaded.seed == 7
+    assert loaded.optimizer.clip_norm == 1.0
+    assert loaded.model.encoder.remat is True
+    assert loaded.model.encoder.depths == (2, 2)
+    assert loaded.optimizer.rates == (("text_encoder/.*", 0.1),)
+    assert loaded.data.source == "a=b.tsv"
+    from_mapping(RunConfig, loaded.to_dict())
+
+
+@settings(deadline=None, max_examples=50)
+@given(value=st.one_of(st.integers(), st.floats(allow_nan=False), st.booleans(), st.text()))
+def test_what_is_written_as_text_is_read_back(value: int | float | bool | str) -> None:
+    loaded = ConfigDict({"a": {"field": value}}).lock()
+    other = ConfigDict({"a": {"field": type(value)()}}).lock()
+    config.apply(other, f"--config.a.field={value}")
+    assert other == loaded
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimizer.clip_nrom=1", r"no such field; did you mean --config.optimizer.clip_norm\?"),
+        ("learning_rate=1", r"did you mean --config.schedule.learning_rate\?"),
+        ("seed.x=1", r"--config.seed.x: no such field"),
+        ("optimizer=1", r"is a group of fields; set one of beta1, beta2"),
+        ("seed", r"expected --config.field=value"),
+        ("seed=1.5", r"--config.seed: got '1.5', expected a int such as 0"),
+        ("model.momentum=1", r"got '1', expected a bool such as False"),
+        ("model.encoder.depths=3", r"got '3', expected a tuple"),
+        ("model.encoder.depths=(3", r"got '\(3', expected a tuple"),
+    ],
+)
+def test_an_override_that_does_not_fit_is_one_clear_error(override: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        config.load("ovsegmentor/stage1", [f"--config.{override}"])
+
+
+def test_an_unknown_name_or_variant_is_an_error_with_a_suggestion() -> None:
+    with pytest.raises(
+        ValueError, match=r"no experiment 'ovsegmentr/stage1'.*'ovsegmentor/stage1'"
+    ):
+        config.load("ovsegmentr/stage1")
+    with pytest.raises(ValueError, match=r"unknown variant 'smok', expected one of \('smoke'"):
+        config.load("ovsegmentor/stage1:smok")
+    with pytest.raises(FileNotFoundError, match=r"there is no file missing\.py"):
+        config.load("missing.py")
+
+
+def test_an_experiment_may_be_a_file_anywhere(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from ovs_jax.configs import base\n\n\n"
+        "def get_config(variant=None):\n"
+        "    config = base.defaults('groupvit', 'nano')\n"
+        "    config.steps = 3\n"
+        "    return base.finish(config, variant)\n"
+    )
+    assert config.load(str(file)).steps == 3
+    assert config.load(f"{file}:smoke", ["--config.steps=4"]).steps == 4
+    file.write_text("x = 1\n")
+    with pytest.raises(ValueError, match=r"expected a function get_config"):
+        config.load(str(file))

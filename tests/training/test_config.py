@@ -1,0 +1,41 @@
+"""Nested dicts to frozen configs, checked on the way."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from ovs_jax.training.config import RunConfig, from_mapping
+
+MINIMAL = {"model": {"name": "groupvit"}, "steps": 1}
+
+
+def test_a_config_survives_json() -> None:
+    config = from_mapping(
+        RunConfig,
+        MINIMAL
+        | {"optimizer": {"frozen": ["a", "b"], "rates": [["c", 1]]}, "data": {"workers": 3}},
+    )
+    assert config.optimizer.rates == (("c", 1.0),)
+    assert from_mapping(RunConfig, json.loads(json.dumps(asdict(config)))) == config
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"optimizer": {"weight_dekay": 1.0}}, r"no field 'optimizer.weight_dekay'; did you mean"),
+        ({"data": {"world": {"sise": 1}}}, r"no field 'data.world.sise'; did you mean 'size'"),
+        ({"seed": 1.5}, r"seed: got 1.5, expected int"),
+        ({"seed": True}, r"seed: got True, expected int"),
+        ({"optimizer": 3}, r"optimizer: got 3, expected OptimizerConfig"),
+        ({"step": {"dtype": "float16"}}, r"step.dtype: got 'float16', expected one of"),
+        ({"optimizer": {"rates": [["c"]]}}, r"optimizer.rates\[0\]: got \['c'\]"),
+        ({"steps": 0}, r"expected one of steps and epochs above 0"),
+        ({"epochs": 1.0}, r"expected one of steps and epochs above 0, got steps=1"),
+        ({"schedule": {"warmup_epochs": 1, "warmup_steps": 1}}, r"one of warmup_epochs and"),
+    ],
+)
+def test_what_does_not_fit_is_named(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        from_mapping(RunConfig, MINIMAL | values)
