@@ -119,6 +119,6 @@ class GroupingBlock(nnx.Module):
         if self.own is None:
             merged = merged + groups
         else:
-            own = self.own[...] / (assignment.hard.sum(-1, keepdims=True) + 1.0)
+            own = self.own[...][None] / (assignment.hard.sum(-1, keepdims=True) + 1.0)
             merged = merged + _mean(tokens, assignment.hard) + own.astype(tokens.dtype)
         return merged + self.mlp(self.mlp_norm(merged)), assignment
