@@ -31,9 +31,10 @@ from ovs_jax.evaluation.protocols import Protocol, synthetic_protocol
 from ovs_jax.evaluation.report import Report
 from ovs_jax.evaluation.segmentation import png
 from ovs_jax.evaluation.segmenter import Segmenter
+from ovs_jax.mapping import from_mapping
 from ovs_jax.text.tokenizers import load_tokenizer
 from ovs_jax.training import experiment
-from ovs_jax.training.config import RunConfig, from_mapping
+from ovs_jax.training.config import RunConfig
 from ovs_jax.training.state import scratch
 
 SCENES = 500
