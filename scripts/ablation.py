@@ -48,7 +48,9 @@ def operations(name: str, overrides: list[str]) -> float:
         batch = next(batches)
     finally:
         batches.close()
-    plan = experiment.make_plan(config, experiment.make_mesh(config), steps=1, steps_per_epoch=1)
+    plan = experiment.make_plan(
+        config, experiment.make_mesh(config), steps=config.steps, steps_per_epoch=1
+    )
     step = make_step(plan, config.objective, StepConfig())
     shapes = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), batch)
     return float(step.lower(plan.shapes, shapes).compile().cost_analysis()["flops"])

@@ -73,7 +73,9 @@ class Benchmark:
 
 def untrained(config: RunConfig) -> Segmenter:
     """The model as stage 1 starts with it."""
-    plan = experiment.make_plan(config, experiment.make_mesh(config), steps=1, steps_per_epoch=1)
+    plan = experiment.make_plan(
+        config, experiment.make_mesh(config), steps=config.steps, steps_per_epoch=1
+    )
     state = scratch(plan, config.seed, kernels=config.init.kernels)
     return Segmenter(
         plan.static,

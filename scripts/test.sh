@@ -11,33 +11,10 @@ cd "$(dirname "$0")/.."
 
 say() { printf '\n== %s\n' "$*"; }
 
-python=${PYTHON:-}
-if [ -z "$python" ]; then
-    for candidate in python3.13 python3.12 python3.11 python3 python; do
-        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-            python=$candidate
-            break
-        fi
-    done
-fi
-if [ -z "$python" ] || ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-    echo "ovs_jax needs Python 3.11 or newer; found ${python:-none}. Set PYTHON=/path/to/python." >&2
-    exit 1
-fi
-
+source scripts/environment.sh
 venv=${VENV:-.venv-test}
 export JAX_CACHE=${JAX_CACHE:-$PWD/.jax_cache}
-stamp=$(cat constraints.txt pyproject.toml | cksum)
-if [ "$(cat "$venv/stamp" 2>/dev/null || true)" != "$stamp" ]; then
-    say "making $venv with $("$python" --version)"
-    "$python" -m venv "$venv" || {
-        echo "no virtual environment could be made; on Debian: apt install python3-venv" >&2
-        exit 1
-    }
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --constraint constraints.txt --editable ".[test]"
-    echo "$stamp" >"$venv/stamp"
-fi
+make_environment "$venv" test
 bin=$PWD/$venv/bin
 case $venv in /*) bin=$venv/bin ;; esac
 
