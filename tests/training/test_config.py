@@ -27,11 +27,11 @@ def test_a_config_survives_json() -> None:
     [
         (
             {"optimizer": {"weight_dekay": 1.0}},
-            r"optimizer\.weight_dekay: no such field, .*'weight_decay'\?",
+            r"\.weight_dekay: no such field, .*'weight_decay'\?",
         ),
         (
             {"data": {"world": {"sise": 1}}},
-            r"data\.world\.sise: no such field, .*; did you mean 'size'",
+            r"data\.world\.sise: no such field, .* mean 'size'",
         ),
         ({"seed": 1.5}, r"seed: got 1.5, expected int"),
         ({"seed": True}, r"seed: got True, expected int"),
