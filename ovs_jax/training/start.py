@@ -156,10 +156,10 @@ def start(
     wanted = {name: plan.shapes[name] for name in ("params", "stats")}
     taken = transfer(wanted, other.weights, init, source=str(other.folder))
     logger.info("initialised from %s: %s", other.folder, taken.report())
-    return _fill(plan, taken, seed, init)
+    return _fill(plan, taken, seed=seed, init=init)
 
 
-def _fill(plan: Plan, taken: Transfer, seed: int, init: InitConfig) -> State:
+def _fill(plan: Plan, taken: Transfer, *, seed: int, init: InitConfig) -> State:
     """A first state with the weights that were found, and drawn ones where that is allowed."""
     layout = functional.paths({name: plan.shardings[name] for name in ("params", "stats")})
     weights = {
