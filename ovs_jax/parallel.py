@@ -245,6 +245,23 @@ def shard_batch(batch: Batch, mesh: Mesh) -> Batch:
     return jax.tree.map(put, batch)
 
 
+def place(tree: functional.Tree, shardings: functional.Tree) -> functional.Tree:
+    """Puts arrays that every process holds in full where they belong.
+
+    Args:
+      tree: numpy arrays.
+      shardings: one for each of them, from `parameter_shardings`.
+
+    Returns:
+      The same tree of global arrays.
+    """
+
+    def put(array: np.ndarray, sharding: NamedSharding) -> jax.Array:
+        return jax.make_array_from_callback(array.shape, sharding, lambda part: array[part])
+
+    return jax.tree.map(put, tree, shardings)
+
+
 def microbatches(batch: Batch, count: int, *, mesh: Mesh) -> Batch:
     """Cuts a batch into ``count`` parts along a new first axis, inside a traced function.
 

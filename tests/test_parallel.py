@@ -96,6 +96,16 @@ def test_a_batch_is_split_by_rows_over_data_and_fsdp() -> None:
         parallel.shard_batch({"image": np.zeros((6, 3), np.float32)}, mesh)
 
 
+def test_arrays_of_the_host_go_where_they_belong() -> None:
+    mesh = parallel.make_mesh((2, 4, 1))
+    tree = {"kernel": np.arange(32, dtype=np.float32).reshape(8, 4), "scale": np.ones(())}
+    layout = parallel.parameter_shardings(tree, mesh, rules=((".*", parallel.FullyShard(1)),))
+    placed = parallel.place(tree, layout)
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(placed), tree)
+    assert jax.tree.map(lambda x: x.sharding, placed) == layout
+    assert placed["kernel"].addressable_shards[0].data.shape == (2, 4)
+
+
 def test_microbatches_hold_every_row_once_without_leaving_their_device() -> None:
     mesh = parallel.make_mesh((8, 1, 1))
     batch = parallel.shard_batch({"image": np.arange(32, dtype=np.float32)[:, None]}, mesh)

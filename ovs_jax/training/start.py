@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import grain
-import jax
 import numpy as np
 
+from ovs_jax import parallel
 from ovs_jax.nn import functional
 from ovs_jax.training import checkpoint
 from ovs_jax.training import state as states
@@ -162,10 +162,8 @@ def start(
 def _fill(plan: Plan, taken: Transfer, *, seed: int, init: InitConfig) -> State:
     """A first state with the weights that were found, and drawn ones where that is allowed."""
     layout = functional.paths({name: plan.shardings[name] for name in ("params", "stats")})
-    weights = {
-        path: jax.device_put(array, layout[path])
-        for path, array in functional.paths(taken.weights).items()
-    }
+    found = functional.paths(taken.weights)
+    weights = parallel.place(found, {path: layout[path] for path in found})
     if taken.fresh:
         drawn = states.scratch(plan, seed, kernels=init.kernels)
         weights = functional.paths({name: drawn[name] for name in ("params", "stats")}) | weights

@@ -1,5 +1,6 @@
 """Experiments put together: the real model and data, on one device and on eight."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from jax.sharding import Mesh
 
 from ovs_jax import parallel
 from ovs_jax.cli import config as experiments
+from ovs_jax.mapping import from_mapping
 from ovs_jax.nn import functional
 from ovs_jax.text.tokenizers import load_tokenizer
 from ovs_jax.training import experiment
 from ovs_jax.training import state as states
-from ovs_jax.training.config import RunConfig, from_mapping
+from ovs_jax.training.config import RunConfig
 from ovs_jax.training.step import StepConfig, make_step
 
 
@@ -25,26 +27,26 @@ def resolve(name: str, *overrides: str) -> RunConfig:
     return from_mapping(RunConfig, loaded.to_dict())
 
 
-def first_step(config: RunConfig, mesh: Mesh, batch: Any) -> tuple[Any, Any]:
-    """One step from weights that are spread as trained ones are.
+def spread_weights(config: RunConfig, mesh: Mesh) -> functional.Tree:
+    """Weights that are spread as trained ones are.
 
     The features of a freshly drawn text encoder differ between captions in the third digit only,
     and BatchNorm blows their rounding up with their differences.
     """
     plan = experiment.make_plan(config, mesh, steps=config.steps, steps_per_epoch=1)
-    step = make_step(plan, config.objective, StepConfig(seed=config.seed))
-    state, rng = states.scratch(plan, config.seed), np.random.default_rng(0)
-    spread = {
-        path: jax.device_put(
-            leaf + rng.normal(0, 0.1, leaf.shape).astype(np.float32), leaf.sharding
-        )
-        if leaf.ndim
-        else leaf
-        for path, leaf in functional.paths(state["params"]).items()
-    }
-    state, metrics = step(
-        state | {"params": functional.nest(spread)}, parallel.shard_batch(batch, mesh)
+    drawn, rng = jax.device_get(states.scratch(plan, config.seed)), np.random.default_rng(0)
+    drawn["params"] = jax.tree.map(
+        lambda x: x + rng.normal(0, 0.1, x.shape).astype(np.float32) if x.ndim else x,
+        drawn["params"],
     )
+    return {name: drawn[name] for name in ("params", "stats")}
+
+
+def first_step(config: RunConfig, mesh: Mesh, weights: Any, batch: Any) -> tuple[Any, Any]:
+    plan = experiment.make_plan(config, mesh, steps=config.steps, steps_per_epoch=1)
+    step = make_step(plan, config.objective, StepConfig(seed=config.seed))
+    placed = parallel.place(weights, {name: plan.shardings[name] for name in weights})
+    state, metrics = step(states.begin(plan, placed), parallel.shard_batch(batch, mesh))
     return jax.device_get(state), jax.device_get(metrics)
 
 
@@ -54,8 +56,9 @@ def test_stage_2_on_eight_devices_has_the_loss_and_gradients_of_one() -> None:
     batch = next(batches)
     batches.close()
     alone = parallel.make_mesh((1, 1, 1), devices=jax.devices()[:1])
-    one, metrics = first_step(config, alone, batch)
-    many, others = first_step(config, parallel.make_mesh((8, 1, 1)), batch)
+    weights = spread_weights(config, alone)
+    one, metrics = first_step(config, alone, weights, batch)
+    many, others = first_step(config, parallel.make_mesh((8, 1, 1)), weights, batch)
     for name in ("loss", "loss/contrastive", "loss/entity", "loss/mask"):
         np.testing.assert_allclose(others[name], metrics[name], rtol=1e-6, err_msg=name)
     # After one step the first moment is a tenth of the clipped gradient. Some gradients are zero in
@@ -95,6 +98,23 @@ def test_batches_hold_what_the_objective_needs_and_no_more(name: str, entries: s
     assert set(batch) == entries
     assert batch["image"].shape == (16, 32, 32, 3)
     assert batch["caption"]["ids"].shape == (16, 32)
+
+
+@pytest.mark.parametrize("name", sorted(experiments.experiments()))
+def test_the_step_of_every_smoke_variant_fits_its_batches(name: str) -> None:
+    """Traced, not compiled; some are run in tests/cli/test_train.py."""
+    config = resolve(f"{name}:smoke")
+    batches = experiment.open_batches(config, load_tokenizer(config.data.tokenizer))
+    mesh = experiment.make_mesh(config)
+    plan = experiment.make_plan(config, mesh, steps=config.steps, steps_per_epoch=1)
+    step = make_step(plan, config.objective, StepConfig(config.seed, **asdict(config.step)))
+    state, metrics = jax.eval_shape(step, plan.shapes, next(batches))
+    batches.close()
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), state) == jax.tree.map(
+        lambda x: (x.shape, x.dtype), plan.shapes
+    )
+    expected = {"loss", "loss/contrastive", "logit_scale", "group_entropy", "largest_group_share"}
+    assert expected <= set(metrics)
 
 
 def test_photos_with_captions_are_a_source_too(shared_data: Path) -> None:
