@@ -76,7 +76,12 @@ def _module(experiment: str) -> ModuleType:
         if not file.is_file():
             raise FileNotFoundError(f"config: there is no file {file}")
         spec = importlib.util.spec_from_file_location(f"experiment_{file.stem}", file)
-        return _execute(spec)
+        try:
+            return _execute(spec)
+        except Exception as error:
+            raise ValueError(
+                f"config: {file} cannot be run: {type(error).__name__}: {error}"
+            ) from error
     known = experiments()
     if experiment not in known:
         raise ValueError(
