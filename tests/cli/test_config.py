@@ -47,8 +47,8 @@ def model_fields(name: str) -> set[str]:
     return {f for f in config.flatten(config.load(name)) if f.startswith("model.")}
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_a_changed_default_shows_in_review(name: str, golden: Path) -> None:
+@pytest.mark.parametrize("name", ["groupvit/gcc_yfcc", "ovsegmentor/stage1", "ovsegmentor/stage2"])
+def test_a_changed_recipe_shows_in_review(name: str, golden: Path) -> None:
     """To renew: ovs-jax train --config=NAME --show > tests/golden/configs/NAME.txt."""
     shown = [f"{field} = {value!r}" for field, value in config.flatten(config.load(name)).items()]
     stored = (golden / "configs" / f"{name.replace('/', '_')}.txt").read_text().splitlines()
