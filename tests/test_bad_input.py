@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -251,11 +250,3 @@ def test_an_evaluation_that_could_not_be_written_is_not_begun(refused: Refuse, v
     assert "val.txt: expected UTF-8 text" in refused(
         "evaluate", "--checkpoint", "gone", "--data", voc
     )
-
-
-def test_labels_may_be_those_of_an_image_smaller_than_a_patch(trained: Path, voc: Path) -> None:
-    Image.fromarray(np.zeros((3, 3, 3), np.uint8)).save(voc / "JPEGImages" / "x.jpg")
-    Image.new("P", (3, 3)).save(voc / "SegmentationClass" / "x.png")
-    words = ["--checkpoint", trained, "--data", voc, "--out", voc / "report"]
-    assert main(["evaluate", *map(str, words)]) == 0
-    assert json.loads((voc / "report" / "report.json").read_text())["images"] == 1

@@ -196,7 +196,6 @@ class RunConfig:
                 f"{self.schedule.warmup_epochs} and {self.schedule.warmup_steps}"
             )
 
-
     def _check_ranges(self) -> None:
         adam, loss, rates = self.optimizer, self.objective, self.schedule
         ranges = {

@@ -156,15 +156,14 @@ def start(
     if resumed is not None:
         logger.info("resumed at step %d from %s", int(resumed["step"]), checkpoints.folder)
         return resumed
-    state = states.scratch(plan, seed, kernels=init.kernels)
     if not init.checkpoint:
         logger.info("started from scratch with seed %d", seed)
-        return state
+        return states.scratch(plan, seed, kernels=init.kernels)
     other = checkpoint.read(init.checkpoint, field="init.checkpoint")
     wanted = {name: plan.shapes[name] for name in ("params", "stats")}
     taken = transfer(wanted, other.weights, init, source=str(other.folder))
     logger.info("initialised from %s: %s", other.folder, taken.report())
-    return _fill(plan, state, taken.weights)
+    return _fill(plan, states.scratch(plan, seed, kernels=init.kernels), taken.weights)
 
 
 def _fill(plan: Plan, state: State, weights: Mapping[str, Any]) -> State:
