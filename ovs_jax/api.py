@@ -1,8 +1,11 @@
 """The Python API: a trained model in one line.
 
-segmenter = ovs_jax.load("runs/quickstart/stage2")
-result = segmenter.segment("photo.jpg", ["dog", "sofa"])
-result.labels, result.scores, result.groups, result.draw()
+Example:
+    segmenter = ovs_jax.load("runs/quickstart/stage2")
+    result = segmenter.segment("photo.jpg", ["dog", "sofa"])
+    result.labels, result.scores, result.groups, result.draw()
+
+Everything else a segmenter can do stands in `ovs_jax.evaluation.segmenter`.
 """
 
 from pathlib import Path

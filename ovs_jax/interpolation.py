@@ -43,6 +43,13 @@ def cubic_matrix(size: int, new_size: int) -> Float[np.ndarray, "o i"]:
 
     This is the bicubic resize that published vision transformers use for position embeddings;
     ``jax.image.resize`` has a = -0.5 and never agrees with it.
+
+    Args:
+      size: samples before.
+      new_size: samples after.
+
+    Returns:
+      A float32 matrix; each row sums to one.
     """
     a = -0.75
     position = (np.arange(new_size) + 0.5) * (size / new_size) - 0.5

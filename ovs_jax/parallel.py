@@ -44,29 +44,47 @@ DEFAULT_RULES: tuple[Rule, ...] = ((r".*", FullyShard()),)
 def initialize(mode: str = "auto") -> None:
     """Joins the processes of a multi-host run. Call it before anything else touches a device.
 
+    On Slurm, Open MPI and TPU pods JAX finds the other processes by itself. Elsewhere set
+    ``JAX_COORDINATOR_ADDRESS`` (host:port of the first process), ``JAX_NUM_PROCESSES`` and
+    ``JAX_PROCESS_ID``.
+
     Args:
-      mode: ``auto`` joins where the environment announces several processes (Slurm, Open MPI, a TPU
-        pod's worker list, or ``JAX_COORDINATOR_ADDRESS``); ``on`` always asks JAX to find the
-        cluster, which TPU pods need that announce themselves only through their metadata server;
-        ``off`` never does.
+      mode: ``auto`` joins where the environment announces several processes; ``on`` always asks JAX
+        to find the cluster, which TPU pods need that announce themselves only through their
+        metadata server; ``off`` never does.
 
     Raises:
-      ValueError: the mode is unknown.
+      ValueError: the mode is unknown, or the environment is incomplete.
     """
     if mode not in ("auto", "on", "off"):
         raise ValueError(f"parallel.distributed: expected 'auto', 'on' or 'off', got '{mode}'")
-    if mode == "off" or (mode == "auto" and not _announced(os.environ)):
-        return
-    if not jax.distributed.is_initialized():
-        jax.distributed.initialize()
+    wanted = mode == "on" or (mode == "auto" and _announced(os.environ))
+    if wanted and not jax.distributed.is_initialized():
+        jax.distributed.initialize(**_given(os.environ))
 
 
 def _announced(environment: Mapping[str, str]) -> bool:
     """Whether the environment speaks of more than one process."""
     counts = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "JAX_NUM_PROCESSES")
     several = any(environment.get(name, "1") not in ("", "1") for name in counts)
-    pod = "," in environment.get("TPU_WORKER_HOSTNAMES", "")
-    return several or pod or "JAX_COORDINATOR_ADDRESS" in environment
+    return several or "," in environment.get("TPU_WORKER_HOSTNAMES", "")
+
+
+def _given(environment: Mapping[str, str]) -> dict[str, Any]:
+    """What the environment says where no cluster manager does."""
+    names = {
+        "coordinator_address": "JAX_COORDINATOR_ADDRESS",
+        "num_processes": "JAX_NUM_PROCESSES",
+        "process_id": "JAX_PROCESS_ID",
+    }
+    found = {key: environment[name] for key, name in names.items() if name in environment}
+    if not found:
+        return {}
+    if len(found) < len(names):
+        raise ValueError(f"parallel.distributed: expected all or none of {[*names.values()]}")
+    address = found["coordinator_address"]
+    counts = {key: int(found[key]) for key in ("num_processes", "process_id")}
+    return {"coordinator_address": address, **counts}
 
 
 def make_mesh(shape: Sequence[int], *, devices: Sequence[Any] | None = None) -> Mesh:

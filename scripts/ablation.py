@@ -22,9 +22,10 @@ from quickstart import SCENES, Benchmark, environment, row, train
 from ovs_jax.cli import config as experiments
 from ovs_jax.cli.main import set_up_logging
 from ovs_jax.evaluation.files import write_together
+from ovs_jax.mapping import from_mapping
 from ovs_jax.text.tokenizers import load_tokenizer
 from ovs_jax.training import experiment
-from ovs_jax.training.config import RunConfig, from_mapping
+from ovs_jax.training.config import RunConfig
 from ovs_jax.training.step import StepConfig, make_step
 
 STAGE1, STAGE2 = "quickstart/stage1", "quickstart/stage2"
@@ -47,7 +48,9 @@ def operations(name: str, overrides: list[str]) -> float:
         batch = next(batches)
     finally:
         batches.close()
-    plan = experiment.make_plan(config, experiment.make_mesh(config), steps=1, steps_per_epoch=1)
+    plan = experiment.make_plan(
+        config, experiment.make_mesh(config), steps=config.steps, steps_per_epoch=1
+    )
     step = make_step(plan, config.objective, StepConfig())
     shapes = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), batch)
     return float(step.lower(plan.shapes, shapes).compile().cost_analysis()["flops"])

@@ -31,9 +31,10 @@ from ovs_jax.evaluation.protocols import Protocol, synthetic_protocol
 from ovs_jax.evaluation.report import Report
 from ovs_jax.evaluation.segmentation import png
 from ovs_jax.evaluation.segmenter import Segmenter
+from ovs_jax.mapping import from_mapping
 from ovs_jax.text.tokenizers import load_tokenizer
 from ovs_jax.training import experiment
-from ovs_jax.training.config import RunConfig, from_mapping
+from ovs_jax.training.config import RunConfig
 from ovs_jax.training.state import scratch
 
 SCENES = 500
@@ -72,7 +73,9 @@ class Benchmark:
 
 def untrained(config: RunConfig) -> Segmenter:
     """The model as stage 1 starts with it."""
-    plan = experiment.make_plan(config, experiment.make_mesh(config), steps=1, steps_per_epoch=1)
+    plan = experiment.make_plan(
+        config, experiment.make_mesh(config), steps=config.steps, steps_per_epoch=1
+    )
     state = scratch(plan, config.seed, kernels=config.init.kernels)
     return Segmenter(
         plan.static,

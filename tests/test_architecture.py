@@ -22,21 +22,24 @@ ARRAYS = {"nn", "typing"}
 MAY_IMPORT = {
     "typing": set(),
     "interpolation": {"typing"},
+    "mapping": set(),
     "nn": {"typing", "interpolation"},
     "losses": {"typing", "interpolation"},
     "text": {"typing"},
     "viz": {"typing"},
     "data": {"text", "typing"},
-    "models": {*ARRAYS, "interpolation"},
+    "models": {*ARRAYS, "interpolation", "mapping"},
     "parallel": ARRAYS,
     "conversion": {*ARRAYS, "models"},
-    "evaluation": {*ARRAYS, "models", "parallel", "data", "text", "viz", "interpolation"},
+    "evaluation": {
+        *ARRAYS, "models", "parallel", "data", "text", "viz", "interpolation", "mapping",
+    },
     "training": {
         *ARRAYS, "models", "parallel", "data", "text", "viz", "losses", "evaluation",
     },
 }  # fmt: skip
 TOP = {"api", "cli", "demo", "__main__", "__init__"}
-WITHOUT_JAX = {"data", "text", "viz", "typing"}
+WITHOUT_JAX = {"data", "text", "viz", "typing", "mapping", "interpolation"}
 FORBIDDEN_NNX = {
     "jit", "grad", "value_and_grad", "scan", "vmap", "remat", "cond", "Optimizer", "metrics",
     "state", "update", "split", "merge", "view", "to_pure_dict", "eval_shape",

@@ -122,7 +122,7 @@ def test_microbatches_hold_every_row_once_without_leaving_their_device() -> None
         ({"SLURM_STEP_NUM_TASKS": "8"}, True),
         ({"TPU_WORKER_HOSTNAMES": "localhost"}, False),
         ({"TPU_WORKER_HOSTNAMES": "host-0,host-1"}, True),
-        ({"JAX_COORDINATOR_ADDRESS": "host:1234"}, True),
+        ({"JAX_NUM_PROCESSES": "2"}, True),
     ],
 )
 def test_several_processes_are_expected_only_where_they_are_announced(
@@ -134,3 +134,15 @@ def test_several_processes_are_expected_only_where_they_are_announced(
 def test_an_unknown_mode_of_joining_processes_is_refused() -> None:
     with pytest.raises(ValueError, match=r"parallel.distributed"):
         parallel.initialize("maybe")
+
+
+def test_processes_may_be_given_by_hand_but_not_by_half() -> None:
+    environment = {"JAX_COORDINATOR_ADDRESS": "host:1", "JAX_NUM_PROCESSES": "2"}
+    with pytest.raises(ValueError, match=r"all or none of .*JAX_PROCESS_ID"):
+        parallel._given(environment)
+    assert parallel._given(environment | {"JAX_PROCESS_ID": "1"}) == {
+        "coordinator_address": "host:1",
+        "num_processes": 2,
+        "process_id": 1,
+    }
+    assert parallel._given({}) == {}

@@ -12,7 +12,7 @@ SIZES: dict[str, Any] = {
     "encoder": {
         "image_size": 64,
         "patch_size": 8,
-        "patch_hidden": (256, 128),
+        "patch_hidden": (192, 96),
         "width": 64,
         "depths": (0, 0),
         "heads": (2, 2),

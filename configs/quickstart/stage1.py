@@ -17,7 +17,7 @@ from . import model
 def get_config(variant: str | None = None) -> ConfigDict:
     config = base.defaults("ovsegmentor", "nano", **model.SIZES)
     base.synthetic(config)
-    config.steps = 2000
+    config.steps = 1400
     config.init.kernels = "fan_in"
     config.objective.multi_label = 1.0
     config.objective.entity = 0.5
@@ -25,4 +25,5 @@ def get_config(variant: str | None = None) -> ConfigDict:
     config.objective.project_tokens = False
     config.data.prompt_words = "entities"
     config.data.prompt_count = 2
+    config.data.text_length = 24
     return base.finish(config, variant)

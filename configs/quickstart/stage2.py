@@ -17,7 +17,7 @@ from . import model
 def get_config(variant: str | None = None) -> ConfigDict:
     config = base.defaults("ovsegmentor", "nano", momentum=True, **model.SIZES)
     base.synthetic(config)
-    config.steps = 200
+    config.steps = 250
     config.schedule.learning_rate = 3e-4
     config.schedule.minimum = 3e-5
     config.schedule.warmup_steps = 0
@@ -28,6 +28,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
     config.objective.project_tokens = False
     config.data.prompt_words = "entities"
     config.data.prompt_count = 2
+    config.data.text_length = 24
     config.objective.mask = 0.1
     config.objective.mask_reduction = "mean"
     config.init.checkpoint = "runs/quickstart/stage1"

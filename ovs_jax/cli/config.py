@@ -17,6 +17,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 import ovs_jax
+from ovs_jax.mapping import suggestion
 
 PACKAGE = "ovs_jax.configs"
 OVERRIDE = "--config."
@@ -88,10 +89,9 @@ def _module(experiment: str) -> ModuleType:
             ) from error
     known = experiments()
     if experiment not in known:
-        near = get_close_matches(experiment, known, n=1, cutoff=0.4)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
         raise ValueError(
-            f"config: no experiment '{experiment}', expected one of {', '.join(known)}{hint}"
+            f"config: no experiment '{experiment}', expected one of {', '.join(known)}"
+            f"{suggestion(experiment, known)}"
         )
     return importlib.import_module(f"{PACKAGE}.{experiment.replace('/', '.')}")
 

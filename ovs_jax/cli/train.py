@@ -24,6 +24,7 @@ import argparse
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ovs_jax.cli import config as experiments
+from ovs_jax.mapping import from_mapping
 
 STOPPED = 143
 """Exit status of a run that was asked to stop and has saved: 128 + SIGTERM."""
@@ -70,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError("--workdir is missing; it names the folder that the run is kept in")
     # Importing JAX takes a while; what is above needs none of it.
     from ovs_jax.training import experiment
-    from ovs_jax.training.config import RunConfig, from_mapping
+    from ovs_jax.training.config import RunConfig
 
     with logging_redirect_tqdm():
         outcome = experiment.run(from_mapping(RunConfig, config.to_dict()), arguments.workdir)

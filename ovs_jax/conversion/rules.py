@@ -20,23 +20,28 @@ class Transform:
 
     Attributes:
       kind: ``same``, ``transpose`` (dense kernels), ``patches`` (a strided convolution as a matrix
-        over row, column and colour), ``first`` (a leading axis of one) or ``last`` (a transposed
-        dense kernel with a trailing axis of one, from a 1x1 convolution).
+        over row, column and colour), ``first`` (a leading axis of one, which some published files
+        lack) or ``last`` (a transposed dense kernel with a trailing axis of one, from a 1x1
+        convolution).
     """
 
     kind: str = "same"
 
     def apply(self, array: np.ndarray) -> np.ndarray:
-        """Foreign to ours."""
+        """Foreign to ours.
+
+        Raises:
+          ValueError: an array with other axes than the kind asks for.
+        """
         match self.kind:
             case "transpose":
                 return array.T
             case "patches":
                 return array.transpose(2, 3, 1, 0).reshape(-1, array.shape[0])
             case "first":
-                return array[0]
+                return array.squeeze(0) if array.ndim == 3 else array
             case "last":
-                return array[..., 0].T
+                return array.squeeze(-1).T
         return array
 
     def invert(self, array: np.ndarray) -> np.ndarray:
@@ -102,6 +107,9 @@ def to_ours(
       params: the shapes expected, such as `functional.abstract` gives.
       stats: likewise, of the batch statistics.
 
+    Returns:
+      Our trees of numpy arrays, and what was left out.
+
     Raises:
       ConversionError: unknown, missing or misshapen arrays; all of them are listed.
     """
@@ -115,9 +123,12 @@ def to_ours(
         elif not rule.ours:
             ignored[name] = rule.reason
         else:
-            parts = np.split(array, len(rule.ours)) if len(rule.ours) > 1 else [array]
-            for template, part in zip(rule.ours, parts, strict=True):
-                found[_fill(template, numbers)] = rule.transform.apply(part)
+            try:
+                parts = np.split(array, len(rule.ours)) if len(rule.ours) > 1 else [array]
+                for template, part in zip(rule.ours, parts, strict=True):
+                    found[_fill(template, numbers)] = rule.transform.apply(part)
+            except ValueError as error:
+                problems.append(f"{name}: shape {array.shape} does not fit its rule: {error}")
     expected = paths(params) | paths(stats)
     for path, leaf in expected.items():
         if path not in found:
@@ -140,6 +151,13 @@ def to_foreign(tree: Tree, rules: Sequence[Rule]) -> dict[str, np.ndarray]:
     """Converts a tree of ours (parameters, statistics or gradients) to foreign names.
 
     A fused foreign array is made only if all its parts are in the tree.
+
+    Args:
+      tree: a nested dict, of the whole model or of a part of it.
+      rules: as in `to_ours`.
+
+    Returns:
+      Foreign names and arrays.
 
     Raises:
       ConversionError: a path that no rule knows.

@@ -6,16 +6,14 @@ different protocols never share a table.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from ovs_jax.evaluation.painting import TOP_CLASSES
 from ovs_jax.evaluation.segmenter import TEMPLATES
 from ovs_jax.evaluation.sliding import Geometry
+from ovs_jax.mapping import lookup
 from ovs_jax.text.class_sets import class_set
 from ovs_jax.typing import ClassSet
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -109,8 +107,8 @@ def protocol(preset: str, dataset: str) -> Protocol:
     Raises:
       ValueError: an unknown preset, or one that was never used on this class list.
     """
-    sets = _known(_THRESHOLDS, preset, "protocol preset")
-    background = _known(sets, dataset, f"data set of protocol preset '{preset}'")
+    sets = lookup(_THRESHOLDS, preset, what="protocol preset")
+    background = lookup(sets, dataset, what=f"data set of protocol preset '{preset}'")
     return Protocol(
         name=preset,
         classes=class_set(dataset),
@@ -135,11 +133,3 @@ def synthetic_protocol(
         geometry=Geometry(window=size, stride=size, short_side=0),
         background=background,
     )
-
-
-def _known(table: Mapping[str, T], name: str, what: str) -> T:
-    if name not in table:
-        near = get_close_matches(name, table, n=1, cutoff=0.4)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise ValueError(f"{what}: unknown '{name}', expected one of {sorted(table)}{hint}")
-    return table[name]

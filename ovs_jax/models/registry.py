@@ -1,14 +1,12 @@
 """Models by name: presets, builders and a JSON form that travels with checkpoints."""
 
-import types
-import typing
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields, is_dataclass, replace
-from difflib import get_close_matches
+from dataclasses import asdict
 from typing import Any
 
 from flax import nnx
 
+from ovs_jax.mapping import from_mapping, lookup, override
 from ovs_jax.models.groupvit import config as groupvit
 from ovs_jax.models.groupvit.model import GroupViT
 from ovs_jax.models.ovsegmentor import config as ovsegmentor
@@ -32,11 +30,16 @@ def model_config(
       preset: one of the model's presets.
       overrides: a nested dict of fields, ``{"encoder": {"drop_path": 0.0}}``.
 
+    Returns:
+      The model's config, for `build`.
+
     Raises:
-      ValueError: an unknown name, preset or field; the message suggests the nearest.
+      ValueError: an unknown name, preset or field (the message suggests the nearest), a value of
+        another type, or sizes that do not fit each other.
     """
-    presets = _lookup(_KINDS, name, "model.name")[1]
-    return _override(_lookup(presets, preset, f"preset of {name}"), overrides or {}, "model")
+    presets = lookup(_KINDS, name, what="model.name")[1]
+    config = lookup(presets, preset, what=f"preset of {name}")
+    return override(config, overrides or {}, where="model")
 
 
 def build(config: ModelConfig) -> Callable[[nnx.Rngs], nnx.Module]:
@@ -56,46 +59,11 @@ def to_dict(config: ModelConfig) -> dict[str, Any]:
 
 
 def from_dict(values: Mapping[str, Any]) -> ModelConfig:
-    """The inverse of `to_dict`.
+    """The inverse of `to_dict`, also after a trip through JSON; absent fields take their defaults.
 
     Raises:
-      ValueError: an unknown name or field, or a value that the model refuses.
+      ValueError: an unknown name or field, or a value of another type or that the model refuses.
     """
     rest = dict(values)
-    kind = _lookup(_KINDS, rest.pop("name", ""), "model.name")[0]
-    return _override(kind(), rest, "model")
-
-
-def _override(config: Any, values: Mapping[str, Any], where: str) -> Any:
-    known = {field.name: field for field in fields(config)}
-    hints = typing.get_type_hints(type(config))
-    changes: dict[str, Any] = {}
-    for name, value in values.items():
-        _lookup(known, name, f"field of {where}")
-        current = getattr(config, name)
-        if is_dataclass(current):
-            changes[name] = _override(current, value, f"{where}.{name}")
-        else:
-            changes[name] = _typed(value, current, hints[name], f"{where}.{name}")
-    return replace(config, **changes)
-
-
-def _typed(value: Any, current: Any, hint: Any, where: str) -> Any:
-    if isinstance(current, tuple) and isinstance(value, list | tuple):
-        return tuple(int(item) for item in value)
-    if isinstance(current, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if typing.get_origin(hint) is typing.Literal:
-        if value not in typing.get_args(hint):
-            raise ValueError(f"{where}: got {value!r}, expected one of {typing.get_args(hint)}")
-    elif not isinstance(hint, types.GenericAlias) and type(value) is not type(current):
-        raise ValueError(f"{where}: got {value!r}, expected a {type(current).__name__}")
-    return value
-
-
-def _lookup(known: Mapping[str, Any], name: str, what: str) -> Any:
-    if name not in known:
-        near = get_close_matches(name, known, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise ValueError(f"{what}: unknown '{name}', expected one of {sorted(known)}{hint}")
-    return known[name]
+    kind = lookup(_KINDS, rest.pop("name", ""), what="model.name")[0]
+    return from_mapping(kind, rest, where="model")

@@ -15,7 +15,11 @@ def linear(inputs: int, outputs: int, *, rngs: nnx.Rngs) -> nnx.Linear:
 
 
 class Attention(nnx.Module):
-    """Scaled dot-product attention (Vaswani et al., 2017, section 3.2)."""
+    """Scaled dot-product attention (Vaswani et al., 2017, section 3.2).
+
+    Raises:
+      ValueError: the width is not a multiple of the number of heads.
+    """
 
     def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs) -> None:
         if width % heads:

@@ -23,7 +23,17 @@ class PositionEmbedding(nnx.Module):
 def resize_positions(
     grid: Float[Array, "i j d"], rows: int, cols: int
 ) -> Float[Array, "rows cols d"]:
-    """Bicubic resize, a = -0.75, no antialiasing; the identity where the size is the same."""
+    """Resizes position embeddings as published vision transformers do.
+
+    Args:
+      grid: one vector a cell.
+      rows: of the wanted grid.
+      cols: of the wanted grid.
+
+    Returns:
+      The bicubic resize (a = -0.75, half-pixel centres, no antialiasing); ``grid`` itself where the
+      size is the same.
+    """
     if grid.shape[:2] == (rows, cols):
         return grid
     vertical = jnp.asarray(cubic_matrix(grid.shape[0], rows), grid.dtype)

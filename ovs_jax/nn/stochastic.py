@@ -8,7 +8,13 @@ from jaxtyping import Array, Float, Key
 def dropout(
     x: Float[Array, "*s"], rate: float, *, key: Key[Array, ""] | None
 ) -> Float[Array, "*s"]:
-    """Sets a share of the values to zero and scales the others up (Srivastava et al., 2014)."""
+    """Sets a share of the values to zero and scales the others up (Srivastava et al., 2014).
+
+    Args:
+      x: any array.
+      rate: the share, 0 to below 1.
+      key: random key; without one, ``x`` comes back as it is.
+    """
     if key is None or rate == 0.0:
         return x
     keep = jax.random.bernoulli(key, 1.0 - rate, x.shape)
@@ -18,7 +24,13 @@ def dropout(
 def drop_path(
     x: Float[Array, "b *s"], rate: float, *, key: Key[Array, ""] | None
 ) -> Float[Array, "b *s"]:
-    """Drops the residual branch of whole samples (stochastic depth, Huang et al., 2016)."""
+    """Drops the residual branch of whole samples (stochastic depth, Huang et al., 2016).
+
+    Args:
+      x: a branch, samples first.
+      rate: the probability of each sample to lose it; what is kept is scaled up by 1 / (1 - rate).
+      key: random key; without one, ``x`` comes back as it is.
+    """
     if key is None or rate == 0.0:
         return x
     shape = (x.shape[0],) + (1,) * (x.ndim - 1)

@@ -1,24 +1,19 @@
 """The resolved config of a run: frozen dataclasses, filled from the nested dict of an experiment.
 
 All defaults stand here and in the dataclasses of the parts. Experiments (``configs/``) change them
-in a locked ConfigDict; `from_mapping` turns that into these types once, at the boundary, so that
-nothing below ever sees a config object.
+in a locked ConfigDict; `ovs_jax.mapping.from_mapping` turns that into these types once, at the
+boundary, so that nothing below ever sees a config object.
 """
 
 import math
-import typing
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
-from difflib import get_close_matches
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from ovs_jax.data.synthetic import WorldConfig
 from ovs_jax.training.objectives import CaptionObjective
 from ovs_jax.training.optimizer import OptimizerConfig
 from ovs_jax.training.resume import CheckpointConfig
 from ovs_jax.training.start import InitConfig
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -220,57 +215,3 @@ class RunConfig:
             if not least <= value <= most:  # not a number is outside too
                 expected = f"at least {least}" if most == math.inf else f"{least} to {most:g}"
                 raise ValueError(f"{name}: expected {expected}, got {value}")
-
-
-def from_mapping(kind: type[T], values: Mapping[str, Any], where: str = "") -> T:
-    """Fills a dataclass from a nested dict, checking names and types.
-
-    Lists become tuples and integers floats where the field asks for it, so that what JSON made of
-    a config gives the config back.
-
-    Args:
-      kind: a dataclass.
-      values: a value for some or all of its fields.
-      where: the path so far, for messages.
-
-    Returns:
-      An instance of ``kind``.
-
-    Raises:
-      ValueError: an unknown field (the nearest is suggested), or a value of another type.
-    """
-    hints = typing.get_type_hints(kind)
-    known = [item.name for item in fields(kind)]  # pyright: ignore[reportArgumentType]
-    for name in values:
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise ValueError(
-                f"config: no field '{where}{name}'{hint} (fields here: {', '.join(known)})"
-            )
-    return kind(
-        **{name: _typed(value, hints[name], f"{where}{name}") for name, value in values.items()}
-    )
-
-
-def _typed(value: Any, hint: Any, where: str) -> Any:
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if is_dataclass(hint) and isinstance(value, Mapping):
-        return from_mapping(hint, value, f"{where}.")  # pyright: ignore[reportArgumentType]
-    if origin is Literal and value in inner:
-        return value
-    if origin is tuple and isinstance(value, list | tuple):
-        kinds = [inner[0]] * len(value) if inner[-1] is ... else list(inner)
-        if len(kinds) == len(value):
-            return tuple(
-                _typed(item, kind, f"{where}[{index}]")
-                for index, (item, kind) in enumerate(zip(value, kinds, strict=True))
-            )
-    if origin is dict and isinstance(value, Mapping):
-        return dict(value)
-    if hint is float and type(value) is int:
-        return float(value)
-    if type(value) is hint:
-        return value
-    expected = f"one of {inner}" if origin is Literal else getattr(hint, "__name__", str(hint))
-    raise ValueError(f"config: {where}: got {value!r}, expected {expected}")

@@ -170,7 +170,7 @@ class CaptionObjective:
             )
             losses["entity"] = contrastive(predicted, answer, logit_scale=scale)
             done = {"question": question, "answer_embedding": answer, "predicted_answer": predicted}
-        if self.mask:
+        if self.mask and group_embeddings is not None:
             pairs = self._pairs(model, batch, texts, image, group_embeddings, mask_key, draws)
             losses["mask"] = self._mask_loss(model, batch["image"].shape, pairs)
             done["pairs"] = pairs
@@ -220,7 +220,7 @@ class CaptionObjective:
         batch: Batch,
         texts: dict[str, TextFeatures],
         image: ImageFeatures,
-        group_embeddings: Float[Array, "b g e"] | None,
+        group_embeddings: Float[Array, "b g e"],
         key: Key[Array, ""] | None,
         draws: "_Draws",
     ) -> tuple[MaskPair, ...]:

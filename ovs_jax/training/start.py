@@ -2,9 +2,9 @@
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import grain
 import jax
@@ -163,15 +163,17 @@ def start(
     wanted = {name: plan.shapes[name] for name in ("params", "stats")}
     taken = transfer(wanted, other.weights, init, source=str(other.folder))
     logger.info("initialised from %s: %s", other.folder, taken.report())
-    return _fill(plan, states.scratch(plan, seed, kernels=init.kernels), taken.weights)
+    return _fill(plan, taken, seed=seed, init=init)
 
 
-def _fill(plan: Plan, state: State, weights: Mapping[str, Any]) -> State:
-    """Replaces the arrays that were found; moments stay empty and the step 0."""
-    layout = {name: plan.shardings[name] for name in ("params", "stats")}
-    flat = functional.paths({name: state[name] for name in layout})
-    placed = {
-        path: jax.device_put(array, functional.paths(layout)[path])
-        for path, array in functional.paths(dict(weights)).items()
+def _fill(plan: Plan, taken: Transfer, *, seed: int, init: InitConfig) -> State:
+    """A first state with the weights that were found, and drawn ones where that is allowed."""
+    layout = functional.paths({name: plan.shardings[name] for name in ("params", "stats")})
+    weights = {
+        path: jax.device_put(array, layout[path])
+        for path, array in functional.paths(taken.weights).items()
     }
-    return state | {"params": {}, "stats": {}} | functional.nest(flat | placed)
+    if taken.fresh:
+        drawn = states.scratch(plan, seed, kernels=init.kernels)
+        weights = functional.paths({name: drawn[name] for name in ("params", "stats")}) | weights
+    return states.begin(plan, {"params": {}, "stats": {}} | functional.nest(weights))

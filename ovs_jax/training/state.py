@@ -97,7 +97,7 @@ def plan(
 def scratch(
     plan: Plan, seed: int, *, kernels: Literal["published", "fan_in"] = "published"
 ) -> State:
-    """A state with freshly drawn parameters.
+    """A state at step 0 with freshly drawn parameters.
 
     The values depend on the seed only, not on the layout. A momentum encoder starts as a copy of
     the image encoder.
@@ -112,20 +112,35 @@ def scratch(
       The state, every array where the plan says.
     """
 
-    def draw(key: jax.Array) -> State:
+    def draw(key: jax.Array) -> functional.Tree:
         _, params, stats = functional.init(plan.build, key)
         if kernels == "fan_in":
             params = _widened(params)
         if "momentum_encoder" in params:
             params["momentum_encoder"] = params["image_encoder"]
-        trainable, _ = optimizer.split(params, plan.frozen)
-        moments = plan.transform.init(trainable)
-        state = {"params": params, "stats": stats, "optimizer": moments, "step": jnp.int32(0)}
         # Arrays made from Python numbers are weakly typed, for which the step would be compiled
         # once more.
-        return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), state)
+        weights = {"params": params, "stats": stats}
+        return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), weights)
 
-    return jax.jit(draw, out_shardings=plan.shardings)(jax.random.key(seed))
+    layout = {name: plan.shardings[name] for name in ("params", "stats")}
+    return begin(plan, jax.jit(draw, out_shardings=layout)(jax.random.key(seed)))
+
+
+def begin(plan: Plan, weights: functional.Tree) -> State:
+    """A state at step 0 with given weights.
+
+    Args:
+      plan: from `plan`.
+      weights: ``{"params", "stats"}``, every array where the plan says.
+    """
+
+    def zeros() -> functional.Tree:
+        empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), trainable(plan))
+        return {"optimizer": plan.transform.init(empty), "step": jnp.zeros((), jnp.int32)}
+
+    layout = {name: plan.shardings[name] for name in ("optimizer", "step")}
+    return {**weights, **jax.jit(zeros, out_shardings=layout)()}
 
 
 def _widened(params: functional.Tree) -> functional.Tree:

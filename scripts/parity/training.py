@@ -20,6 +20,7 @@ from parity.report import NOISE_FACTOR, TOLERANCES, Report
 MODEL, EXACT = TOLERANCES["model"], TOLERANCES["exact"]
 ZERO_GRADIENT = 1e-5  # norm below which a reference gradient is rounding noise (golden README)
 SMALL_GRADIENT = 1e-6  # elements below it turn noise into whole AdamW moves (golden README)
+CLIP_NORM = optimizer.OptimizerConfig().clip_norm
 
 RUNS = {
     "train": CaptionObjective(multi_label=1.0, project_tokens=False),
@@ -351,13 +352,15 @@ def _clear_direction(
 ) -> np.ndarray:
     """Where the gradient exceeds its rounding noise, so that Adam's first move is sure."""
     stored = [n for n in arrays if n.startswith("grad") and n.endswith(f"/{path}")]
+    # Adam sees gradients after clipping: that is where they must exceed the noise.
+    floor = SMALL_GRADIENT * max(1.0, float(arrays["total_grad_norm"]) / CLIP_NORM)
     mine = raw[path][: shape[0]] if shape else raw[path]
-    sure = np.abs(mine) > SMALL_GRADIENT
+    sure = np.abs(mine) > floor
     if stored:
         want = arrays[stored[0]].reshape(-1, *mine.shape[1:]) if shape else arrays[stored[0]]
         want = want[: len(mine)] if shape else want
         noise = np.abs(mine - want)
-        sure &= np.abs(want) > np.maximum(SMALL_GRADIENT, NOISE_FACTOR * noise)
+        sure &= np.abs(want) > np.maximum(floor, NOISE_FACTOR * noise)
     return sure.reshape(shape)
 
 

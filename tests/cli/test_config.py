@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from ml_collections import ConfigDict
 
 from ovs_jax.cli import config
-from ovs_jax.training.config import RunConfig, from_mapping
+from ovs_jax.mapping import from_mapping
+from ovs_jax.training.config import RunConfig
 
 ALL = sorted(config.experiments())
 

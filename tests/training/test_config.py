@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from ovs_jax.training.config import RunConfig, from_mapping
+from ovs_jax.mapping import from_mapping
+from ovs_jax.training.config import RunConfig
 
 MINIMAL = {"model": {"name": "groupvit"}, "steps": 1}
 
@@ -24,11 +25,17 @@ def test_a_config_survives_json() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"optimizer": {"weight_dekay": 1.0}}, r"no field 'optimizer.weight_dekay'; did you mean"),
-        ({"data": {"world": {"sise": 1}}}, r"no field 'data.world.sise'; did you mean 'size'"),
+        (
+            {"optimizer": {"weight_dekay": 1.0}},
+            r"\.weight_dekay: no such field, .*'weight_decay'\?",
+        ),
+        (
+            {"data": {"world": {"sise": 1}}},
+            r"data\.world\.sise: no such field, .* mean 'size'",
+        ),
         ({"seed": 1.5}, r"seed: got 1.5, expected int"),
         ({"seed": True}, r"seed: got True, expected int"),
-        ({"optimizer": 3}, r"optimizer: got 3, expected OptimizerConfig"),
+        ({"optimizer": 3}, r"optimizer: got 3, expected a group of fields: beta1"),
         ({"step": {"dtype": "float16"}}, r"step.dtype: got 'float16', expected one of"),
         ({"optimizer": {"rates": [["c"]]}}, r"optimizer.rates\[0\]: got \['c'\]"),
         ({"step": {"accumulate": 0}}, r"step.accumulate: expected at least 1, got 0"),

@@ -134,7 +134,12 @@ class GroupingEncoder(nnx.Module):
     def draw_gumbel(
         self, key: Key[Array, ""], batch: int, tokens: int
     ) -> list[Float[Array, "b _ _"]]:
-        """Draws the noise of every grouping stage for ``batch`` images of ``tokens`` patches."""
+        """Draws the noise of every grouping stage for ``batch`` images of ``tokens`` patches.
+
+        Returns:
+          Standard Gumbel noise, ``(batch, groups, tokens)`` for each stage, whose tokens are the
+          patches or the groups of the stage before.
+        """
         noise = []
         for stage_key, groups in zip(
             jax.random.split(key, len(self.output_groups)), self.output_groups, strict=True
@@ -159,6 +164,9 @@ class GroupingEncoder(nnx.Module):
 
         Returns:
           Pooled and group features, and the assignments.
+
+        Raises:
+          ValueError: height or width is not a multiple of the patch size.
         """
         x = self.patch_embedding(images)
         batch, rows, cols, width = x.shape
@@ -182,7 +190,16 @@ class GroupingEncoder(nnx.Module):
 def group_maps(
     assignments: Sequence[Assignment], rows: int, cols: int
 ) -> Float[Array, "b rows cols g"]:
-    """The share of every patch in every final group: the soft assignments multiplied (facts §5)."""
+    """The share of every patch in every final group: the soft assignments multiplied.
+
+    Args:
+      assignments: of every grouping stage, in order; the first is over ``rows * cols`` patches.
+      rows: of the patch grid.
+      cols: of the patch grid.
+
+    Returns:
+      Maps that sum to one over the groups of the last stage.
+    """
     share = assignments[0].soft
     for later in assignments[1:]:
         share = jnp.einsum("bfg,bgn->bfn", later.soft, share)

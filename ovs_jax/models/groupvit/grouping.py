@@ -102,7 +102,16 @@ class GroupingBlock(nnx.Module):
         *,
         gumbel: Float[Array, "b g n"] | None,
     ) -> tuple[Float[Array, "b g d"], Assignment]:
-        """Returns the groups, and how the tokens were shared among them."""
+        """Forms groups.
+
+        Args:
+          tokens: image tokens after the stage's blocks.
+          group_tokens: the stage's group tokens after the same blocks.
+          gumbel: noise of the assignment.
+
+        Returns:
+          One token a group, and how the tokens were shared among the groups.
+        """
         tokens = self.token_norm(tokens)
         groups = self.mixed_norm(self.group_mix(self.group_norm(group_tokens)))
         groups = self.cross(groups, tokens)
@@ -110,6 +119,6 @@ class GroupingBlock(nnx.Module):
         if self.own is None:
             merged = merged + groups
         else:
-            own = self.own[...] / (assignment.hard.sum(-1, keepdims=True) + 1.0)
+            own = self.own[...][None] / (assignment.hard.sum(-1, keepdims=True) + 1.0)
             merged = merged + _mean(tokens, assignment.hard) + own.astype(tokens.dtype)
         return merged + self.mlp(self.mlp_norm(merged)), assignment

@@ -56,7 +56,7 @@ class ImageTextModel(nnx.Module):
         return self.image_projector(x)
 
     def encode_text(self, text: Text, *, key: Key[Array, ""] | None = None) -> TextFeatures:
-        """Encodes texts without projecting them."""
+        """Encodes texts without projecting them; arguments as the text encoder's."""
         return self.text_encoder(text, key=key)
 
     def project_text(self, x: Float[Array, "*s d"]) -> Float[Array, "*s e"]:
@@ -64,7 +64,17 @@ class ImageTextModel(nnx.Module):
         return self.text_projector(x)
 
     def segment_features(self, images: Float[Array, "b h w 3"]) -> SegmentFeatures:
-        """One pass of the image encoder, without noise: all that segmentation needs."""
+        """One pass of the image encoder, without noise: all that segmentation needs.
+
+        Args:
+          images: normalised; any multiple of the patch size in height and width.
+
+        Returns:
+          Projected embeddings, not normalised, and the share of each patch in each group.
+
+        Raises:
+          ValueError: height or width is not a multiple of the patch size.
+        """
         features = self.encode_image(images)
         patch = self.image_encoder.patch_embedding.patch_size
         rows, cols = images.shape[1] // patch, images.shape[2] // patch

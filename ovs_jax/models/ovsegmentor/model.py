@@ -61,6 +61,14 @@ class OVSegmentor(ImageTextModel):
     ) -> Float[Array, "b l a"]:
         """Lets unprojected question tokens look at unprojected groups.
 
+        Args:
+          question: text features of the masked caption, one a token.
+          groups: image features, one a group.
+          mask: the question's kept tokens; used with ``mask_padding`` only.
+
+        Returns:
+          One token for every question token, at the narrower of the two widths.
+
         Raises:
           ValueError: the model was built without the entity decoder.
         """
@@ -78,7 +86,13 @@ class OVSegmentor(ImageTextModel):
         *,
         mask: Bool[Array, "b l"],
     ) -> Float[Array, "b e"]:
-        """The predicted answer to a masked caption, in the shared space (section 3.3)."""
+        """The predicted answer to a masked caption, in the shared space (section 3.3).
+
+        Arguments as `decode_question`.
+
+        Raises:
+          ValueError: the model was built without the entity decoder.
+        """
         decoded = self.decode_question(question, groups, mask=mask)
         if self.bridge_projector is None:
             raise ValueError("model: built with entity=False, so it has no bridge projector")

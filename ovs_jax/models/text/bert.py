@@ -6,7 +6,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from ovs_jax.models.features import Text, TextFeatures
-from ovs_jax.models.text.config import TextConfig
+from ovs_jax.models.text.config import TextConfig, check_length
 from ovs_jax.nn.attention import KERNEL_INIT, Attention
 from ovs_jax.nn.norm import LayerNorm
 from ovs_jax.nn.stochastic import dropout, split
@@ -61,6 +61,7 @@ class Bert(nnx.Module):
         self.type_embedding = table(1 if roberta else 2)
         self.embedding_norm = LayerNorm(config.width, eps=eps)
         self.layers = nnx.List(BertLayer(config, eps=eps, rngs=rngs) for _ in range(config.depth))
+        self.length = config.length
         self.roberta = roberta
         self.padding = ROBERTA_PADDING if roberta else BERT_PADDING
         self.dropout = config.dropout
@@ -82,8 +83,12 @@ class Bert(nnx.Module):
 
         Returns:
           The last hidden states, and the one at position 0.
+
+        Raises:
+          ValueError: the texts are longer than the model's ``length``.
         """
         ids, mask = text["ids"], text["mask"]
+        check_length(ids, self.length)
         embedding_key, layers_key = split(key, 2)
         x = jnp.take(self.token_embedding[...], ids, axis=0)
         # The published code never trains the padding's embedding, though its tokens reach the loss.

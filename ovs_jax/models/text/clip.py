@@ -6,7 +6,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Int, Key
 
 from ovs_jax.models.features import Text, TextFeatures
-from ovs_jax.models.text.config import TextConfig
+from ovs_jax.models.text.config import TextConfig, check_length
 from ovs_jax.nn.attention import KERNEL_INIT
 from ovs_jax.nn.norm import LayerNorm
 from ovs_jax.nn.stochastic import split
@@ -48,8 +48,12 @@ class ClipText(nnx.Module):
 
         Returns:
           Features of every token after the final norm, and of the end-of-text token.
+
+        Raises:
+          ValueError: the texts are longer than the model's ``length``.
         """
         ids, mask = text["ids"], text["mask"]
+        check_length(ids, self.position_embedding.shape[0])
         length = ids.shape[1]
         tokens = jnp.take(self.token_embedding[...], ids, axis=0)
         x = tokens + self.position_embedding[:length][None]

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from jaxtyping import Array, Int
+
 
 @dataclass(frozen=True)
 class TextConfig:
@@ -52,3 +54,15 @@ ROBERTA_BASE = TextConfig(
     hidden=3072,
     dropout=0.1,
 )
+
+
+def check_length(ids: Int[Array, "b l"], length: int) -> None:
+    """Refuses texts with more tokens than there are positions; JAX would fill in NaN for them.
+
+    Raises:
+      ValueError: names both lengths.
+    """
+    if ids.shape[1] > length:
+        raise ValueError(
+            f"text: got {ids.shape[1]} tokens, expected at most {length} (text.length)"
+        )

@@ -1,0 +1,178 @@
+"""How fast training steps and evaluation are, and how much memory they take.
+
+    python scripts/bench.py                          ViT-B stage 1, stage 2 and 448 px windows
+    python scripts/bench.py --cases stage1 --batch 256 --dtype bfloat16        on an accelerator
+    python scripts/bench.py --against-torch          GroupViT here and in PyTorch, in turn
+
+Steps are those of the experiments ``ovsegmentor/stage1`` and ``ovsegmentor/stage2`` on random
+images and texts, without the input pipeline. A time is the median of the repeats after warm-up.
+Model FLOPs are counted by hand (what is counted stands in ``benchmark/flops.py``) and printed
+beside XLA's own count, which has elementwise operations too and counts the body of a loop once. On
+an accelerator with a published peak, utilisation is model FLOP/s over that peak. On Linux, a CPU
+case's peak memory is that of the timed repeats; on accelerators it is that of the process so far.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmark import machine, measure
+
+CASES = ("stage1", "stage2", "evaluation")
+
+
+def run_case(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Times one case and returns its row."""
+    import jax
+    from benchmark import cases
+
+    batch, smoke = arguments.batch, arguments.smoke
+    if name == cases.EVALUATION:
+        case = cases.evaluation_case(batch=batch, smoke=smoke)
+    else:
+        case = cases.training_case(name, batch=batch, dtype=arguments.dtype, smoke=smoke)
+    measure.in_turn({"": case.run}, warm_up=arguments.warm_up, repeats=0)
+    machine.forget_peak_memory()
+    times = measure.in_turn({"": case.run}, warm_up=0, repeats=arguments.repeats)[""]
+    device = jax.devices()[0]
+    held = (device.memory_stats() or {}).get("peak_bytes_in_use") or machine.peak_memory()
+    parts = measure.in_turn(case.parts, warm_up=1, repeats=arguments.repeats) if case.parts else {}
+    rate = case.flops.total / times.median
+    devices = 1 if name == cases.EVALUATION else jax.device_count()
+    peak = machine.peak_flops(device.device_kind, case.dtype)
+    return {
+        "case": name,
+        "what": case.what,
+        "batch": case.images,
+        "dtype": case.dtype,
+        "seconds": times.median,
+        "seconds_fastest": times.fastest,
+        "seconds_all": times.seconds,
+        "seconds_of_parts": {part: value.median for part, value in parts.items()},
+        "images_per_second": case.images / times.median,
+        "model_flops": case.flops.total,
+        "model_flops_forward": case.flops.forward,
+        "xla_flops": case.xla_flops,
+        "model_flops_per_second": rate,
+        "utilisation": None if peak is None else rate / (peak * devices),
+        "peak_memory_bytes": held,
+        "program_bytes": case.program_bytes,
+    }
+
+
+def case_lines(row: dict[str, Any]) -> list[str]:
+    per_image = 1000 * row["seconds"] / row["batch"]
+    xla, used = row["xla_flops"], row["utilisation"]
+    lines = [
+        f"{row['case']}: {row['what']}, batch {row['batch']}, {row['dtype']}",
+        f"  time            {row['seconds']:.3f} s (fastest {row['seconds_fastest']:.3f}), "
+        f"{per_image:.1f} ms an image, {row['images_per_second']:.2f} images/s",
+        f"  model FLOPs     {row['model_flops'] / 1e9:.5g} G, of them forward "
+        f"{row['model_flops_forward'] / 1e9:.5g} G; XLA counts "
+        + ("nothing" if xla is None else f"{xla / 1e9:.5g} G ({xla / row['model_flops']:.3f} x)"),
+        f"  model FLOP/s    {row['model_flops_per_second'] / 1e9:.4g} G, utilisation "
+        + ("not given (no published peak for this device)" if used is None else f"{used:.1%}"),
+        f"  memory          {row['peak_memory_bytes'] / 2**30:.2f} GiB at the peak; the program's "
+        f"arguments and temporaries {row['program_bytes'] / 2**30:.2f} GiB",
+    ]
+    if row["seconds_of_parts"]:
+        parts = row["seconds_of_parts"].items()
+        listed = ", ".join(f"{part} {1000 * s / row['batch']:.1f} ms" for part, s in parts)
+        lines.append(f"  of one window   {listed}")
+    return lines
+
+
+def compare(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Times GroupViT here and in PyTorch, prints medians and ratios."""
+    from benchmark import against_torch
+
+    found, facts = against_torch.comparisons(arguments.batch, arguments.threads)
+    print(
+        f"GroupViT ViT-S, two stages, {facts['parameters']} parameters, 224 px, 77 tokens, batch "
+        f"{arguments.batch}, float32; torch {facts['torch']}, transformers {facts['transformers']}"
+    )
+    rows = []
+    for each in found:
+        times = measure.in_turn(each.runs, warm_up=arguments.warm_up, repeats=arguments.repeats)
+        median, least, largest = measure.ratios(times["torch"], times["ovs_jax"])
+        ours, theirs = times["ovs_jax"].median, times["torch"].median
+        print(
+            f"{each.name:<14} ovs_jax {ours:.3f} s, torch {theirs:.3f} s; torch / ovs_jax "
+            f"{median:.2f} (rounds {least:.2f} to {largest:.2f}); "
+            f"{each.flops.total / ours / 1e9:.0f} and {each.flops.total / theirs / 1e9:.0f} "
+            "model GFLOP/s"
+        )
+        rows.append(
+            {
+                "comparison": each.name,
+                "batch": arguments.batch,
+                "seconds": {name: value.seconds for name, value in times.items()},
+                "torch_over_ovs_jax": median,
+                "model_flops": each.flops.total,
+            }
+        )
+    return rows, facts
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--batch", type=int, default=8, help="images a step (default 8)")
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="of the training steps; evaluation is in float32",
+    )
+    parser.add_argument("--repeats", type=int, default=5, help="timed runs (default 5)")
+    parser.add_argument("--warm-up", type=int, default=2, help="untimed runs (default 2)")
+    parser.add_argument("--threads", type=int, help="CPU cores to use; 2 with --against-torch")
+    parser.add_argument("--against-torch", action="store_true", help="compare with transformers")
+    parser.add_argument("--smoke", action="store_true", help="the nano model, to try the script")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write all numbers to this file")
+    parsed = parser.parse_args(arguments)
+    for name in ("batch", "repeats"):
+        if getattr(parsed, name) < 1:
+            parser.error(f"--{name}: got {getattr(parsed, name)}, expected at least 1")
+    if parsed.against_torch:
+        parsed.threads = parsed.threads or 2
+        if parsed.dtype != "float32" or parsed.smoke:
+            parser.error("--against-torch: compares the published size in float32 only")
+    return parsed
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Reads the arguments, measures, prints; 1 with a message if something is missing."""
+    parsed = parse(arguments)
+    try:
+        if parsed.threads:
+            print(machine.limit_threads(parsed.threads))
+        import jax
+
+        if parsed.against_torch:
+            jax.config.update("jax_platforms", "cpu")
+        environment = machine.describe()
+        print(", ".join(f"{name} {value}" for name, value in environment.items()))
+        rows = []
+        if parsed.against_torch:
+            rows, facts = compare(parsed)
+            environment |= facts
+        for name in [] if parsed.against_torch else parsed.cases:
+            rows.append(run_case(name, parsed))
+            print("\n".join(case_lines(rows[-1])), flush=True)
+    except ValueError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    if parsed.json:
+        parsed.json.parent.mkdir(parents=True, exist_ok=True)
+        result = {"environment": environment, "rows": rows}
+        parsed.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
