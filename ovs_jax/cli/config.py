@@ -64,6 +64,11 @@ def load(name: str, overrides: Sequence[str] = ()) -> ConfigDict:
     if not hasattr(module, "get_config"):
         raise ValueError(f"config {experiment}: expected a function get_config(variant)")
     config = module.get_config(variant or None)
+    if not isinstance(config, ConfigDict):
+        raise ValueError(
+            f"config {experiment}: expected get_config to return a ConfigDict, got "
+            f"{type(config).__name__}"
+        )
     for override in overrides:
         apply(config, override)
     return config
