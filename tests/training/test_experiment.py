@@ -12,11 +12,12 @@ from jax.sharding import Mesh
 
 from ovs_jax import parallel
 from ovs_jax.cli import config as experiments
+from ovs_jax.mapping import from_mapping
 from ovs_jax.nn import functional
 from ovs_jax.text.tokenizers import load_tokenizer
 from ovs_jax.training import experiment
 from ovs_jax.training import state as states
-from ovs_jax.training.config import RunConfig, from_mapping
+from ovs_jax.training.config import RunConfig
 from ovs_jax.training.step import StepConfig, make_step
 
 
