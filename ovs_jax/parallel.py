@@ -149,8 +149,16 @@ def parameter_shardings(
       A tree of shardings like ``shapes``.
 
     Raises:
-      ValueError: a spec does not fit the parameters it matches; every misfit is listed.
+      ValueError: a spec names an unknown axis, or does not fit the parameters it matches; every
+        misfit is listed.
     """
+    for pattern, spec in rules:
+        unknown = [] if isinstance(spec, FullyShard) else _unknown_axes(spec)
+        if unknown:
+            raise ValueError(
+                f"parallel.rules: the rule for '{pattern}' names the axes {unknown}, expected some "
+                f"of {AXES}"
+            )
     flat = functional.paths(shapes)
     chosen = functional.match(flat, rules, PartitionSpec())
     specs = {
@@ -178,6 +186,12 @@ def _fully_shard(shape: tuple[int, ...], parts: int, minimum_size: int) -> Parti
         return PartitionSpec()
     longest = max(divisible, key=lambda axis: shape[axis])
     return PartitionSpec(*(["fsdp" if axis == longest else None for axis in range(len(shape))]))
+
+
+def _unknown_axes(spec: PartitionSpec) -> list[str]:
+    axes = [names for names in spec if names is not None]
+    flat = [name for names in axes for name in ((names,) if isinstance(names, str) else names)]
+    return [name for name in flat if name not in AXES]
 
 
 def _fits(shape: tuple[int, ...], spec: PartitionSpec, mesh: Mesh) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import jax
 from parity.features import check_features, check_round_trip
-from parity.misc import check_misc
+from parity.operations import check_operations
 from parity.reference import Reference
 from parity.report import Report
 from parity.segmentation import check_segmentation
@@ -39,7 +39,7 @@ def verify(folder: Path) -> Report:
         except ConversionError as error:
             report.record(f"{reference.name}/params", "every name", float("inf"), 0.0, str(error))
     if (folder / "misc").is_dir():
-        check_misc(folder / "misc", report)
+        check_operations(folder / "misc", report)
     return report
 
 

@@ -57,6 +57,13 @@ def test_the_first_matching_rule_decides_and_what_none_matches_is_repeated() -> 
     assert layout["b/kernel"].spec == PartitionSpec("fsdp")
 
 
+def test_a_rule_for_an_axis_that_is_none_is_named() -> None:
+    shapes = {"kernel": jax.ShapeDtypeStruct((8, 8), jnp.float32)}
+    rules = [("kernel", PartitionSpec(("data", "fdsp")))]
+    with pytest.raises(ValueError, match=r"'kernel' names the axes \['fdsp'\], expected some of"):
+        parallel.parameter_shardings(shapes, parallel.make_mesh((8, 1, 1)), rules=rules)
+
+
 def test_every_parameter_that_a_spec_does_not_fit_is_named() -> None:
     mesh = parallel.make_mesh((1, 8, 1))
     shapes = {"odd": shape(6, 8), "vector": shape(8), "fine": shape(8, 8)}

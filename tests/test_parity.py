@@ -7,7 +7,7 @@ whole set lies beside the checkout, ``scripts/verify_golden.py FOLDER`` compares
 import jax
 import pytest
 from parity.features import check_features, check_round_trip
-from parity.misc import check_misc
+from parity.operations import check_operations
 from parity.reference import Reference
 from parity.report import Report
 from parity.segmentation import check_segmentation
@@ -44,7 +44,7 @@ def test_labels_equal_the_published_ones_wherever_the_margin_allows(golden):
 
 
 def test_schedule_metric_resize_augmentation_and_questions_equal_the_published_ones(golden):
-    outcome(check_misc, golden / "misc", at_least=60)
+    outcome(check_operations, golden / "misc", at_least=60)
 
 
 def test_a_wrong_parameter_is_found(golden):

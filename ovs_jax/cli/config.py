@@ -64,6 +64,11 @@ def load(name: str, overrides: Sequence[str] = ()) -> ConfigDict:
     if not hasattr(module, "get_config"):
         raise ValueError(f"config {experiment}: expected a function get_config(variant)")
     config = module.get_config(variant or None)
+    if not isinstance(config, ConfigDict):
+        raise ValueError(
+            f"config {experiment}: expected get_config to return a ConfigDict, got "
+            f"{type(config).__name__}"
+        )
     for override in overrides:
         apply(config, override)
     return config
@@ -76,7 +81,12 @@ def _module(experiment: str) -> ModuleType:
         if not file.is_file():
             raise FileNotFoundError(f"config: there is no file {file}")
         spec = importlib.util.spec_from_file_location(f"experiment_{file.stem}", file)
-        return _execute(spec)
+        try:
+            return _execute(spec)
+        except Exception as error:
+            raise ValueError(
+                f"config: {file} cannot be run: {type(error).__name__}: {error}"
+            ) from error
     known = experiments()
     if experiment not in known:
         raise ValueError(

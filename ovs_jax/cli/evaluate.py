@@ -21,7 +21,7 @@ from ovs_jax.data.records import Source
 from ovs_jax.data.synthetic.config import WorldConfig
 from ovs_jax.data.synthetic.world import SyntheticWorld
 from ovs_jax.evaluation.evaluator import BATCH, evaluate
-from ovs_jax.evaluation.files import write_together
+from ovs_jax.evaluation.files import check_output_folder, write_together
 from ovs_jax.evaluation.gallery import draw_gallery
 from ovs_jax.evaluation.protocols import Protocol, protocol, protocol_names, synthetic_protocol
 from ovs_jax.evaluation.segmentation import png
@@ -84,6 +84,8 @@ def run(arguments: argparse.Namespace) -> int:
         if value is not None and value < 1:
             name = field.replace("_", "-")
             raise ValueError(f"--{name}: expected at least 1, got {value}")
+    if arguments.out is not None:
+        check_output_folder(arguments.out, field="--out")
     source, rules = open_data(arguments)
     segmenter = ovs_jax.load(arguments.checkpoint)
     report = evaluate(

@@ -101,7 +101,11 @@ def _one_line(error: BaseException) -> str:
 def set_up_logging(*, verbose: bool) -> None:
     """Shows this package's messages with the time of day; the libraries' only if verbose."""
     logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
+        level=logging.INFO,
+        format="%(asctime)s %(message)s",
+        datefmt="%H:%M:%S",
+        stream=sys.stderr,
+        force=True,  # libraries may have put a handler of their own there
     )
     # Libraries speak up when something is wrong; what they are doing is of no interest.
     for name in ("absl", "jax", "orbax", "grain", "matplotlib", "PIL"):

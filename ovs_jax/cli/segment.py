@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 import ovs_jax
 from ovs_jax.data.sources import IMAGE_SUFFIXES
+from ovs_jax.evaluation.files import check_output_folder
 from ovs_jax.typing import ClassSet
 
 
@@ -56,11 +57,12 @@ def run(arguments: argparse.Namespace) -> int:
       ValueError: the class list, the threshold, the photo or the checkpoint cannot be used.
       FileNotFoundError: there is no such file or folder.
     """
-    classes = parse_classes(arguments.classes)
     background = arguments.background
+    classes = parse_classes(arguments.classes, background=background is not None)
     if background is not None and not 0 <= background <= 1:
         raise ValueError(f"--background: expected a threshold of 0 to 1, got {background}")
     photos = find_photos(arguments.image, arguments.out)
+    check_output_folder(arguments.out, field="--out")
     segmenter = ovs_jax.load(arguments.checkpoint)
     faults: list[str] = []
     with tqdm(photos.items(), unit="photo", disable=len(photos) < 2) as bar:
@@ -83,17 +85,22 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if faults else 0
 
 
-def parse_classes(text: str) -> tuple[str, ...]:
+def parse_classes(text: str, *, background: bool = False) -> tuple[str, ...]:
     """Class names between commas.
 
+    Args:
+      text: the names.
+      background: whether a background is added to them.
+
     Raises:
-      ValueError: there is none, or one is there twice.
+      ValueError: there is none, or one is there twice, counting the background.
     """
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names:
         raise ValueError(f'--classes: expected names such as "dog, sofa", got "{text}"')
     try:
-        return ClassSet("--classes", names).names
+        before = ("background",) if background else ()
+        return ClassSet("--classes", (*before, *names), has_background=background).foreground
     except ValueError as error:
         raise ValueError(f"--classes: {error}") from error
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ovs_jax.data.images import decode_image
+from ovs_jax.data.images import checked_pixels, decode_image
 from ovs_jax.data.order import EpochOrder, Purpose, generator
 from ovs_jax.data.pairing import EntityIndex
 from ovs_jax.data.records import BadRecordError, Record, Source
@@ -187,10 +187,4 @@ def _pixels(record: Record) -> np.ndarray:
     image, key = record["image"], str(record["key"])
     if isinstance(image, bytes):
         return decode_image(image, name=key)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or not image.size:
-        raise BadRecordError(
-            key,
-            "image of wrong kind",
-            f"expected uint8 [h, w, 3], got {image.dtype} {list(image.shape)}",
-        )
-    return image
+    return checked_pixels(image, name=key)

@@ -73,7 +73,10 @@ def open_voc(
     if not file.is_file():
         found = sorted(path.stem for path in lists.glob("*.txt"))
         raise FileNotFoundError(f"VOC data {root}: split '{split}' is not there; found {found}")
-    names = file.read_text(encoding="utf-8").split()
+    try:
+        names = file.read_text(encoding="utf-8-sig").split()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"VOC data {root}: {file}: expected UTF-8 text ({error})") from error
     return _existing(
         f"VOC data {root}, split '{split}'",
         [root / "JPEGImages" / f"{name}.jpg" for name in names],

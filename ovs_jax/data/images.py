@@ -6,14 +6,25 @@ Every kind of file that photographs come in gives 8-bit RGB, upright; what canno
 
 import warnings
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int32, UInt8
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ovs_jax.data.records import BadRecordError
 
 _ORIENTATION = ExifTags.Base.Orientation
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What sets an image upright, by the orientation that the camera noted."""
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -35,9 +46,7 @@ def decode_image(data: bytes, *, name: str) -> UInt8[np.ndarray, "h w 3"]:
       BadRecordError: the file is empty, not an image, truncated, or of a depth without a known
         range.
     """
-    image = _open(data, name)
-    if image.getexif().get(_ORIENTATION, 1) != 1:
-        image = ImageOps.exif_transpose(image)
+    image = _upright(_open(data, name))
     if image.mode in (*_SIXTEEN_BIT, "I"):
         return _grey_16_bit(np.asarray(image), name)
     if image.mode == "F":
@@ -45,6 +54,30 @@ def decode_image(data: bytes, *, name: str) -> UInt8[np.ndarray, "h w 3"]:
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     return np.array(image.convert("RGB"))
+
+
+def checked_pixels(image: Any, *, name: str) -> UInt8[np.ndarray, "h w 3"]:
+    """Gives an image back if it is an array of RGB pixels.
+
+    Args:
+      image: anything.
+      name: what to call it in messages.
+
+    Raises:
+      BadRecordError: it is not an array of uint8 [h, w, 3] with at least one pixel.
+    """
+    if not isinstance(image, np.ndarray):
+        raise BadRecordError(
+            name, "image of wrong kind", f"expected uint8 [h, w, 3], got {type(image).__name__}"
+        )
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or not image.size:
+        raise BadRecordError(
+            name,
+            "image of wrong kind",
+            "expected uint8 [h, w, 3] with at least one pixel, got "
+            f"{image.dtype} {list(image.shape)}",
+        )
+    return image
 
 
 def decode_label(data: bytes, *, name: str) -> Int32[np.ndarray, "h w"]:
@@ -91,6 +124,18 @@ def _open(data: bytes, name: str) -> Image.Image:
             name, "truncated image" if cut else "damaged image", message
         ) from error
     return image
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # as in `_open`
+            orientation = image.getexif().get(_ORIENTATION)
+    except Exception:
+        # Pillow fails in many ways where the notes of the camera are damaged; the pixels are fine.
+        return image
+    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
 
 
 def _grey_16_bit(values: np.ndarray, name: str) -> UInt8[np.ndarray, "h w 3"]:

@@ -19,6 +19,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".ti
 TABLE_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl")
 
 _NO_CAPTION = object()  # stands where an image has no caption file
+_NOT_UTF8 = object()  # stands where its caption file is in another encoding
 _log = logging.getLogger(__name__)
 
 
@@ -124,9 +125,9 @@ def _folder_pairs(folder: Path) -> Iterable[tuple[str, Any]]:
                 yield image, _NO_CAPTION
                 continue
             try:
-                text = Path(parent, f"{stem}.txt").read_text(encoding="utf-8")
+                text = Path(parent, f"{stem}.txt").read_text(encoding="utf-8-sig")
             except UnicodeDecodeError:
-                yield image, None
+                yield image, _NOT_UTF8
                 continue
             lines = [line for line in text.splitlines() if line.strip()]
             for line in lines or [""]:
@@ -177,6 +178,8 @@ def _fault(folder: Path, image: Any, caption: Any, exists: dict[str, bool]) -> s
         return "no image name"
     if caption is _NO_CAPTION:
         return "no caption file"
+    if caption is _NOT_UTF8:
+        return "caption file is not UTF-8 text"
     if not isinstance(caption, str):
         return "caption is not text"
     if not caption.strip():

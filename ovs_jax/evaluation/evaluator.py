@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from tqdm import tqdm
 
-from ovs_jax.data.images import decode_image, decode_label
+from ovs_jax.data.images import checked_pixels, decode_image, decode_label
 from ovs_jax.data.records import Source
 from ovs_jax.evaluation.confusion import Confusion, encode_truth, over_hosts
 from ovs_jax.evaluation.protocols import Protocol
@@ -143,6 +143,7 @@ def _load(source: Source, index: int, protocol: Protocol) -> Windows:
         image = record["image"]
         if isinstance(image, bytes):
             image = decode_image(image, name=key)
+        image = checked_pixels(image, name=key)
         scene = Scene(image, _truth(record, image, protocol), key)
         return prepare(image, protocol.geometry, extra=scene)
     except (ValueError, KeyError, TypeError, OSError) as error:
@@ -153,14 +154,15 @@ def _truth(
     record: Mapping[str, Any], image: UInt8[np.ndarray, "h w 3"], protocol: Protocol
 ) -> Int[np.ndarray, "h w"]:
     label = record["label"]
+    name = f"label {record['label_key']}" if "label_key" in record else "label"
     if isinstance(label, bytes):
-        label = decode_label(label, name=str(record["key"]))
+        label = decode_label(label, name=name)
     label = np.asarray(label)
     if label.ndim != 2 or not np.issubdtype(label.dtype, np.integer):
-        raise ValueError(f"label: expected integers [h, w], got {label.dtype} {label.shape}")
+        raise ValueError(f"{name}: expected integers [h, w], got {label.dtype} {label.shape}")
     if label.shape != image.shape[:2]:
         raise ValueError(
-            f"label: expected the image's height and width {image.shape[:2]}, got {label.shape}"
+            f"{name}: expected the image's height and width {image.shape[:2]}, got {label.shape}"
         )
     classes = len(protocol.classes)
     truth = encode_truth(
@@ -171,7 +173,7 @@ def _truth(
     )
     if protocol.outside_labels == "error" and (truth == classes).any():
         raise ValueError(
-            f"label: expected labels of the {classes} classes of '{protocol.classes.name}' or "
+            f"{name}: expected labels of the {classes} classes of '{protocol.classes.name}' or "
             f"{protocol.ignore_label}, got {sorted({int(x) for x in label[truth == classes]})[:8]}"
         )
     return truth

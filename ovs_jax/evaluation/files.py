@@ -35,6 +35,23 @@ def write_together(files: Mapping[Path, bytes]) -> None:
         undo.pop_all()
 
 
+def check_output_folder(folder: Path, *, field: str) -> None:
+    """Checks that files can be written to a folder, without making it.
+
+    Args:
+      folder: where results will go; it need not exist.
+      field: what the user calls it, for messages.
+
+    Raises:
+      ValueError: it is a file, lies in one, or nothing may be written there.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise ValueError(f"{field}: expected a folder, got {folder}; {existing} is a file")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ValueError(f"{field}: expected a folder to write to, {existing} is read-only")
+
+
 def _make_folder(folder: Path, undo: ExitStack) -> None:
     missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     folder.mkdir(parents=True, exist_ok=True)

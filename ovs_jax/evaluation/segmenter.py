@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from ovs_jax import parallel
-from ovs_jax.data.images import decode_image
+from ovs_jax.data.images import checked_pixels, decode_image
 from ovs_jax.data.transforms import normalize
 from ovs_jax.evaluation.canvas import Painting
 from ovs_jax.evaluation.painting import add_background, group_scores, inverse_temperature
@@ -282,10 +282,14 @@ class Segmenter:
         """
         if isinstance(classes, str):
             raise ValueError(f"classes: expected a sequence of names, got the string '{classes}'")
+        wrong = [name for name in classes if not isinstance(name, str)]
+        if wrong:
+            raise ValueError(f"classes: expected names, got {wrong}")
         names = tuple(classes) if background is None else ("background", *classes)
         class_set = ClassSet("classes", names, has_background=background is not None)
         if isinstance(image, str | Path):
             image = decode_image(Path(image).read_bytes(), name=str(image))
+        image = checked_pixels(image, name="image")
         windows = prepare(image, self.geometry)
         bank = self.bank(class_set, background=background)
         batch_size = min(slot_count(len(windows.pixels)), BATCH)
@@ -304,8 +308,6 @@ class Segmenter:
 
 def prepare(image: UInt8[np.ndarray, "h w 3"], geometry: Geometry, *, extra: Any = None) -> Windows:
     """Resizes, normalises and cuts an image on the host; safe to call in threads."""
-    if image.shape[0] == 0 or image.shape[1] == 0:
-        raise ValueError(f"image: expected at least one pixel, got shape {image.shape}")
     resized = geometry.resized(image)
     return Windows(
         pixels=cut_windows(normalize(resized), geometry),

@@ -36,11 +36,11 @@ def multi_label_contrastive(
     logits = similarity_logits(image, prompts.reshape(b * k, e), logit_scale=logit_scale)
     if positive is not None:
         fits = positive.reshape(b, b * k).astype(jnp.float32)
-        terms = [
-            -(jax.nn.log_softmax(logits, axis) * fits / fits.sum(axis, keepdims=True)).sum(axis)
-            for axis in (1, 0)
-        ]
-        return (terms[0].mean() + terms[1].mean()) / 2
+        prompts_share = fits / fits.sum(1, keepdims=True)
+        images_share = fits / fits.sum(0, keepdims=True)
+        over_prompts = (jax.nn.log_softmax(logits, axis=1) * prompts_share).sum(1)
+        over_images = (jax.nn.log_softmax(logits, axis=0) * images_share).sum(0)
+        return -(over_prompts.mean() + over_images.mean()) / 2
     own = jnp.arange(b)
     over_prompts = jax.nn.log_softmax(logits, axis=1).reshape(b, b, k)[own, own]
     over_images = jax.nn.log_softmax(logits, axis=0).reshape(b, b, k)[own, own]

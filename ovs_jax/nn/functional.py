@@ -118,12 +118,29 @@ def match(names: Iterable[str], rules: Iterable[tuple[str, T]], default: T) -> d
 
     Returns:
       One value a path, in the order of `names`.
+
+    Raises:
+      ValueError: a pattern is no regular expression.
     """
-    compiled = [(re.compile(pattern), value) for pattern, value in rules]
+    compiled = [(expression(pattern), value) for pattern, value in rules]
     return {
         name: next((value for pattern, value in compiled if pattern.fullmatch(name)), default)
         for name in names
     }
+
+
+def expression(pattern: str) -> re.Pattern[str]:
+    """Compiles a pattern over paths.
+
+    Raises:
+      ValueError: it is no regular expression.
+    """
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ValueError(
+            f"pattern '{pattern}': expected a regular expression over paths ({error})"
+        ) from error
 
 
 def count(tree: Tree) -> int:

@@ -81,7 +81,10 @@ def load_model(path: str | Path) -> LoadedModel:
       ValueError: the arrays do not fit the model's config.
     """
     stored = read(path)
-    config = registry.from_dict(stored.metadata["model"])
+    try:
+        config = registry.from_dict(stored.metadata["model"])
+    except ValueError as error:
+        raise ValueError(f"checkpoint {stored.folder}: {error}") from error
     _, params, stats = functional.abstract(registry.build(config))
     compare(
         named_leaves(stored.weights),
@@ -150,8 +153,17 @@ def score_of(metrics: Mapping[str, float]) -> float:
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
-    """The JSON part of a step's folder."""
-    return json.loads((folder / "metadata" / "metadata").read_text())
+    """The JSON part of a step's folder.
+
+    Raises:
+      OSError: it is not there.
+      ValueError: it is not JSON, or not that of a run.
+    """
+    metadata = json.loads((folder / "metadata" / "metadata").read_text())
+    missing = [name for name in ("config", "model", "tokenizer", "step") if name not in metadata]
+    if missing:
+        raise ValueError(f"its metadata misses {missing}")
+    return metadata
 
 
 def read_shapes(folder: Path) -> dict[str, Any]:

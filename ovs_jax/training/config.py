@@ -5,6 +5,7 @@ in a locked ConfigDict; `ovs_jax.mapping.from_mapping` turns that into these typ
 boundary, so that nothing below ever sees a config object.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -183,8 +184,34 @@ class RunConfig:
                 f"expected one of steps and epochs above 0, got steps={self.steps} and "
                 f"epochs={self.epochs}"
             )
+        self._check_ranges()
         if self.schedule.warmup_epochs and self.schedule.warmup_steps:
             raise ValueError(
                 "schedule: expected one of warmup_epochs and warmup_steps, got "
                 f"{self.schedule.warmup_epochs} and {self.schedule.warmup_steps}"
             )
+
+    def _check_ranges(self) -> None:
+        adam, loss, rates = self.optimizer, self.objective, self.schedule
+        ranges = {
+            "step.accumulate": (self.step.accumulate, 1, math.inf),
+            "step.momentum": (self.step.momentum, 0, 1),
+            "schedule.learning_rate": (rates.learning_rate, 0, 1e6),
+            "schedule.minimum": (rates.minimum, 0, 1e6),
+            "schedule.warmup": (rates.warmup, 0, 1e6),
+            "optimizer.beta1": (adam.beta1, 0, 1),
+            "optimizer.beta2": (adam.beta2, 0, 1),
+            "optimizer.clip_norm": (adam.clip_norm, 0, math.inf),
+            "optimizer.weight_decay": (adam.weight_decay, 0, math.inf),
+            "objective.multi_label": (loss.multi_label, 0, math.inf),
+            "objective.entity": (loss.entity, 0, math.inf),
+            "objective.mask": (loss.mask, 0, math.inf),
+            "objective.detached_share": (loss.detached_share, 0, 1),
+            "checkpoint.keep_best": (self.checkpoint.keep_best, 0, math.inf),
+            "evaluation.limit": (self.evaluation.limit, 0, math.inf),
+            "evaluation.batch_size": (self.evaluation.batch_size, 1, math.inf),
+        }
+        for name, (value, least, most) in ranges.items():
+            if not least <= value <= most:  # not a number is outside too
+                expected = f"at least {least}" if most == math.inf else f"{least} to {most:g}"
+                raise ValueError(f"{name}: expected {expected}, got {value}")

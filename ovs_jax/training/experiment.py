@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +19,7 @@ from ovs_jax.data.records import Source
 from ovs_jax.data.sources import open_image_text
 from ovs_jax.data.synthetic import SyntheticWorld
 from ovs_jax.evaluation.evaluator import evaluate
+from ovs_jax.evaluation.files import check_output_folder
 from ovs_jax.evaluation.protocols import Protocol, protocol, synthetic_protocol
 from ovs_jax.evaluation.segmenter import Segmenter
 from ovs_jax.models import registry
@@ -26,6 +28,7 @@ from ovs_jax.text.entities import EntityVocabulary
 from ovs_jax.text.tokenizers import Tokenizer, load_tokenizer
 from ovs_jax.training import loop
 from ovs_jax.training import state as states
+from ovs_jax.training.checkpoint import FOLDER as CHECKPOINTS
 from ovs_jax.training.config import DataConfig, EvaluationConfig, RunConfig
 from ovs_jax.training.loop import LoopConfig, Outcome, Scores
 from ovs_jax.training.resume import Checkpoints
@@ -33,7 +36,8 @@ from ovs_jax.training.schedule import ScheduleConfig, warmup_cosine
 from ovs_jax.training.start import start
 from ovs_jax.training.state import Plan, State
 from ovs_jax.training.step import StepConfig, make_step
-from ovs_jax.training.writer import Writer
+from ovs_jax.training.writer import BOARD_FOLDER, Writer
+from ovs_jax.training.writer import FILE as METRICS_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +64,7 @@ def run(config: RunConfig, workdir: str | Path) -> Outcome:
       FileNotFoundError: data, vocabulary or ``init.checkpoint`` are missing.
       loop.DivergedError: a loss or gradient was not finite.
     """
+    check_output_folder(Path(workdir), field="workdir")
     parallel.initialize(config.parallel.distributed)
     mesh = make_mesh(config)
     tokenizer = load_tokenizer(config.data.tokenizer)
@@ -88,8 +93,16 @@ def _train(
         "model": registry.to_dict(registry.from_dict(config.model)),
         "tokenizer": tokenizer.to_dict(),
     }
+    length = LoopConfig(
+        steps=steps,
+        log_every=config.log_every,
+        evaluate_every=config.evaluation.every,
+        save_every=config.checkpoint.every,
+    )
+    before = existing(workdir)
     checkpoints = Checkpoints(workdir, config.checkpoint, description=description)
     writer = None
+    failed = True
     try:
         state = start(plan, checkpoints, batches, seed=config.seed, init=config.init)
         first = jax.process_index() == 0
@@ -107,25 +120,51 @@ def _train(
             plan.mesh.size,
         )
         settings = StepConfig(config.seed, **asdict(config.step))
-        return loop.train(
+        outcome = loop.train(
             plan,
             make_step(plan, config.objective, settings),
             state,
             batches,
-            config=LoopConfig(
-                steps=steps,
-                log_every=config.log_every,
-                evaluate_every=config.evaluation.every,
-                save_every=config.checkpoint.every,
-            ),
+            config=length,
             checkpoints=checkpoints,
             writer=writer,
             evaluate=scorer,
         )
+        failed = False
+        return outcome
     finally:
         if writer is not None:
             writer.close()
         checkpoints.close()
+        if failed and jax.process_index() == 0:
+            discard_fruitless(workdir, before=before)
+
+
+def existing(workdir: Path) -> frozenset[Path]:
+    """What is in a run's folder, with the folders above it that are there."""
+    parents = (path for path in (workdir, *workdir.parents) if path.exists())
+    return frozenset((*parents, *(workdir.iterdir() if workdir.is_dir() else ())))
+
+
+def discard_fruitless(workdir: Path, *, before: frozenset[Path]) -> None:
+    """Removes what a failed run has made, unless it came to a record or a checkpoint.
+
+    Args:
+      workdir: the run's folder.
+      before: from `existing`, before the run.
+    """
+    metrics = workdir / METRICS_FILE
+    recorded = metrics.is_file() and metrics.stat().st_size > 0
+    if recorded or any((workdir / CHECKPOINTS).glob("*")):
+        return
+    made = [workdir / name for name in (CONFIG_FILE, METRICS_FILE, BOARD_FOLDER, CHECKPOINTS)]
+    for path in made:
+        if path not in before and path.exists():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for folder in (workdir, *workdir.parents):
+        if folder in before or not folder.is_dir() or any(folder.iterdir()):
+            break
+        folder.rmdir()
 
 
 def make_mesh(config: RunConfig) -> Mesh:

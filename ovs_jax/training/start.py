@@ -116,8 +116,15 @@ def _bare(path: str) -> str:
 def _source(path: str, rename: Sequence[tuple[str, str]]) -> str:
     part, name = path.split("/", 1)
     for pattern, replacement in rename:
-        if re.fullmatch(pattern, name):
-            return f"{part}/{re.sub(pattern, replacement, name)}"
+        found = functional.expression(pattern).fullmatch(name)
+        if found is None:
+            continue
+        try:
+            return f"{part}/{found.expand(replacement)}"
+        except (re.error, IndexError) as error:
+            raise ValueError(
+                f"init.rename: '{replacement}' does not fit the pattern '{pattern}' ({error})"
+            ) from error
     return path
 
 

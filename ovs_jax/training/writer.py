@@ -11,6 +11,7 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 FILE = "metrics.jsonl"
+BOARD_FOLDER = "tensorboard"
 SHORT = {
     "gradient_norm": "grad",
     "learning_rate": "lr",
@@ -52,7 +53,7 @@ class Writer:
         self._file = path.open("a", encoding="utf-8")
         if util.find_spec("tensorboardX"):
             board = import_module("tensorboardX").SummaryWriter
-            self._board = board(str(workdir / "tensorboard"), purge_step=step + 1)
+            self._board = board(str(workdir / BOARD_FOLDER), purge_step=step + 1)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Adds one record and shows it as a line.

@@ -12,13 +12,14 @@ from ovs_jax import parallel
 from ovs_jax.cli import config as experiments
 from ovs_jax.evaluation.segmenter import Segmenter, prepare
 from ovs_jax.evaluation.sliding import Geometry
+from ovs_jax.mapping import from_mapping
 from ovs_jax.models import registry
 from ovs_jax.nn import functional
 from ovs_jax.text.class_sets import class_set
 from ovs_jax.text.tokenizers import load_tokenizer
 from ovs_jax.training import experiment
 from ovs_jax.training import state as states
-from ovs_jax.training.config import RunConfig, from_mapping
+from ovs_jax.training.config import RunConfig
 from ovs_jax.training.step import StepConfig, make_step
 from ovs_jax.typing import Batch
 

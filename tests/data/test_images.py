@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ovs_jax.data.images import decode_image, decode_label
+from ovs_jax.data.images import checked_pixels, decode_image, decode_label
 from ovs_jax.data.records import BadRecordError
 
 RAMP = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3) * 3
@@ -83,6 +83,33 @@ def test_a_rotation_noted_by_the_camera_is_applied(orientation: int) -> None:
     exif[0x0112] = orientation
     data = _encoded(Image.fromarray(np.ascontiguousarray(turned)), "PNG", exif=exif)
     np.testing.assert_array_equal(decode_image(data, name="a.png"), upright)
+
+
+def test_damaged_notes_of_the_camera_leave_the_photograph_as_it_is() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010E] = "a description"
+    picture = Image.fromarray(RAMP)
+    whole = _encoded(picture, "WEBP", exif=exif, lossless=True)
+    assert decode_image(whole, name="a.webp").shape == (4, 6, 3)
+    start = whole.index(b"MM\x00\x2a")
+    for damaged in (b"MM\x00\xb0", b"MM\x00\x2a\xff\xff", b"MM\x00\x2a\x00\x00\x00\x08\xff\xff"):
+        data = whole[:start] + damaged + whole[start + len(damaged) :]
+        np.testing.assert_array_equal(
+            np.sort(decode_image(data, name="a.webp"), axis=None), np.sort(RAMP, axis=None)
+        )
+
+
+def test_an_array_that_is_no_image_is_named_with_what_it_is() -> None:
+    assert checked_pixels(RAMP, name="a") is RAMP
+    for wrong, got in (
+        (RAMP[..., 0], r"uint8 \[6, 4\]"),
+        (RAMP / 255, r"float64 \[6, 4, 3\]"),
+        (RAMP[:0], r"uint8 \[0, 4, 3\]"),
+        (None, "NoneType"),
+    ):
+        with pytest.raises(BadRecordError, match=f"a: image of wrong kind .* got {got}"):
+            checked_pixels(wrong, name="a")
 
 
 def test_one_bit_and_animated_images_are_read() -> None:

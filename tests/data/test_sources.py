@@ -26,7 +26,7 @@ def _pairs(path: Path, **columns: str) -> list[tuple[str, str]]:
 
 def test_a_folder_pairs_images_with_the_text_files_beside_them(photos: Path) -> None:
     (photos / "a.txt").write_text(" a dog \n\nanother dog\n")
-    (photos / "in" / "c.txt").write_text("a café")
+    (photos / "in" / "c.txt").write_text("a café", encoding="utf-8-sig")
     source = open_image_text(photos)
     assert source.files == ("a.jpg", "a.jpg", "in/c.JPEG")
     assert list(source.captions()) == ["a dog", "another dog", "a café"]

@@ -100,6 +100,8 @@ def test_a_bar_shows_progress(segmenter, capsys):
     ("field", "value", "message"),
     [
         ("image", b"nonsense", "not an image"),
+        ("image", np.zeros((9, 9), np.uint8), r"image of wrong kind .* got uint8 \[9, 9\]"),
+        ("image", np.zeros((9, 9, 3)), r"image of wrong kind .* got float64 \[9, 9, 3\]"),
         ("label", np.zeros((3, 3), np.int32), "expected the image's height and width"),
         ("label", b"", "empty file"),
         ("label", None, r"expected integers \[h, w\], got object"),
@@ -111,6 +113,22 @@ def test_a_bad_record_stops_the_evaluation_with_its_name(segmenter, field, value
     source[1] = source[1] | {field: value}
     with pytest.raises(ValueError, match=rf"evaluation, image 'photo-1': .*{message}"):
         evaluate(segmenter, source, three(), progress=False)
+
+
+def test_the_label_file_is_named_where_it_is_wrong(segmenter):
+    source = photos(1)
+    source[0] |= {"label": np.zeros((3, 3), np.int32), "label_key": "maps/0.png"}
+    with pytest.raises(ValueError, match=r"image 'photo-0': label maps/0\.png: expected the image"):
+        evaluate(segmenter, source, three(), progress=False)
+
+
+def test_images_smaller_than_a_patch_are_scored(segmenter):
+    source = Photos()
+    for i, size in enumerate([(3, 3), (1, 300), (300, 1)]):
+        label = np.zeros(size, np.int32)
+        source.append({"image": np.zeros((*size, 3), np.uint8), "label": label, "key": str(i)})
+    report = evaluate(segmenter, source, three(), progress=False)
+    assert report.confusion.counts.sum() == 9 + 300 + 300
 
 
 def test_labels_of_no_class_are_an_error_unless_the_protocol_counts_them(segmenter, caplog):

@@ -4,7 +4,7 @@ import stat
 import pytest
 
 from ovs_jax.evaluation import files
-from ovs_jax.evaluation.files import write_together
+from ovs_jax.evaluation.files import check_output_folder, write_together
 
 
 def test_all_files_are_written_with_ordinary_rights(tmp_path):
@@ -28,6 +28,18 @@ def test_a_folder_that_is_a_file_is_an_error_that_changes_nothing(tmp_path):
     (tmp_path / "x").write_bytes(b"")
     with pytest.raises(OSError, match="x"):
         write_together({tmp_path / "a": b"1", tmp_path / "x/b": b"2"})
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def test_places_that_cannot_be_written_to_are_told_beforehand(tmp_path, monkeypatch):
+    (tmp_path / "x").write_bytes(b"")
+    check_output_folder(tmp_path / "new" / "er", field="--out")
+    for folder in (tmp_path / "x", tmp_path / "x" / "y"):
+        with pytest.raises(ValueError, match=r"--out: expected a folder, got .*x is a file"):
+            check_output_folder(folder, field="--out")
+    monkeypatch.setattr(files.os, "access", lambda *_: False)  # root may write anywhere
+    with pytest.raises(ValueError, match=r"--out: .* is read-only"):
+        check_output_folder(tmp_path / "new", field="--out")
     assert os.listdir(tmp_path) == ["x"]
 
 

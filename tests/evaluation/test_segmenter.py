@@ -197,6 +197,7 @@ def test_a_file_is_segmented_like_its_pixels(segmenter, tmp_path):
         (("dog", "Dog "), None, "expected every class once"),
         (("dog", " "), None, "are empty"),
         ("dog", None, "expected a sequence of names, got the string 'dog'"),
+        (["dog", 3], None, r"classes: expected names, got \[3\]"),
         (("dog",), 1.5, "expected a threshold of 0 to 1, got 1.5"),
         (("background", "dog"), 0.5, "expected every class once"),
     ],

@@ -108,5 +108,7 @@ def test_a_rule_that_matches_nothing_is_an_error() -> None:
         first_step(OptimizerConfig(rates=(("encodr/.*", 0.1),)), PARAMS)
     with pytest.raises(ValueError, match=r"optimizer.decays.*matches no trainable"):
         first_step(OptimizerConfig(frozen=("text/.*",), decays=(("text/.*", 0.1),)), PARAMS)
+    with pytest.raises(ValueError, match=r"pattern '\(': expected a regular expression"):
+        functional.match(["a"], [("(", True)], False)
     with pytest.raises(ValueError, match=r"optimizer.frozen: every parameter"):
         first_step(OptimizerConfig(frozen=(".*",)), PARAMS)

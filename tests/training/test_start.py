@@ -90,3 +90,13 @@ def test_the_report_names_what_is_unused_and_fresh() -> None:
     assert taken.report() == (
         "filled 2 arrays (1 of them under another name) | from scratch: b | unused: old; mean"
     )
+
+
+@pytest.mark.parametrize(
+    ("rename", "message"),
+    [((("(", "a"),), r"pattern '\('"), ((("(c)", r"\2"),), r"init.rename: '\\2' does not fit")],
+)
+def test_names_that_cannot_be_rewritten_are_told(rename: Any, message: str) -> None:
+    wanted = {"params": {"c": np.zeros(2)}, "stats": {}}
+    with pytest.raises(ValueError, match=message):
+        transfer(wanted, wanted, InitConfig(rename=rename), source="somewhere")

@@ -48,6 +48,10 @@ class EncoderConfig:
     remat: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("image_size", "patch_size", "width", "heads", "output_groups", "patch_hidden"):
+            value = getattr(self, name)
+            if min(value if isinstance(value, tuple) else (value,), default=1) < 1:
+                raise ValueError(f"encoder.{name}: expected at least 1, got {value}")
         stages = len(self.depths)
         if not len(self.heads) == len(self.group_tokens) == stages:
             raise ValueError(

@@ -17,7 +17,7 @@ from parity.report import TOLERANCES, Report
 EXACT, MODULE = TOLERANCES["exact"], TOLERANCES["module"]
 
 
-def check_misc(folder: Path, report: Report) -> None:
+def check_operations(folder: Path, report: Report) -> None:
     """Compares every file of the folder."""
     for name, check in (
         ("schedule", _check_schedule),
