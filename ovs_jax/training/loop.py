@@ -128,6 +128,8 @@ def train(
       DivergedError: a loss or a gradient was not finite.
     """
     done = int(state["step"])
+    if done >= config.steps:
+        logger.info("nothing to do: step %d of %d is done", done, config.steps)
     meter, asked = _Meter(), _Asked()
     bar = tqdm(total=config.steps, initial=done, unit="step", disable=None, dynamic_ncols=True)
     with asked.listening(), bar:
