@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -15,6 +16,9 @@ jax.config.update(
     "jax_compilation_cache_dir", os.environ.get("JAX_CACHE", str(ROOT / ".jax_cache"))
 )
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
