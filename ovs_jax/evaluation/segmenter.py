@@ -280,12 +280,8 @@ class Segmenter:
           ValueError: if the class list is empty or has a name twice, or the image is not one.
           FileNotFoundError: if there is no such file.
         """
-        if isinstance(classes, str):
-            raise ValueError(f"classes: expected a sequence of names, got the string '{classes}'")
-        wrong = [name for name in classes if not isinstance(name, str)]
-        if wrong:
-            raise ValueError(f"classes: expected names, got {wrong}")
-        names = tuple(classes) if background is None else ("background", *classes)
+        names = class_names(classes)
+        names = names if background is None else ("background", *names)
         class_set = ClassSet("classes", names, has_background=background is not None)
         if isinstance(image, str | Path):
             image = decode_image(Path(image).read_bytes(), name=str(image))
@@ -304,6 +300,20 @@ class Segmenter:
             image=image,
             has_background=background is not None,
         )
+
+
+def class_names(given: Any) -> tuple[str, ...]:
+    """The names in a sequence that a user gave.
+
+    Raises:
+      ValueError: if it is a single string, or anything in it is no string.
+    """
+    if isinstance(given, str):
+        raise ValueError(f"classes: expected a sequence of names, got the string '{given}'")
+    wrong = [name for name in given if not isinstance(name, str)]
+    if wrong:
+        raise ValueError(f"classes: expected names, got {wrong}")
+    return tuple(given)
 
 
 def prepare(image: UInt8[np.ndarray, "h w 3"], geometry: Geometry, *, extra: Any = None) -> Windows:

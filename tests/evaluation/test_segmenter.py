@@ -15,7 +15,7 @@ from ovs_jax.evaluation.painting import (
     pixel_groups,
     rescale,
 )
-from ovs_jax.evaluation.segmenter import Segmenter, prepare
+from ovs_jax.evaluation.segmenter import Segmenter, class_names, prepare
 from ovs_jax.evaluation.sliding import Geometry, window_boxes
 from ovs_jax.nn import functional
 from ovs_jax.typing import ClassSet
@@ -197,7 +197,6 @@ def test_a_file_is_segmented_like_its_pixels(segmenter, tmp_path):
         (("dog", "Dog "), None, "expected every class once"),
         (("dog", " "), None, "are empty"),
         ("dog", None, "expected a sequence of names, got the string 'dog'"),
-        (["dog", 3], None, r"classes: expected names, got \[3\]"),
         (("dog",), 1.5, "expected a threshold of 0 to 1, got 1.5"),
         (("background", "dog"), 0.5, "expected every class once"),
     ],
@@ -205,6 +204,11 @@ def test_a_file_is_segmented_like_its_pixels(segmenter, tmp_path):
 def test_bad_class_lists_give_one_clear_message(segmenter, classes, background, message):
     with pytest.raises(ValueError, match=message):
         segmenter.segment(photo(), classes, background=background)
+
+
+def test_a_class_that_is_no_name_is_an_error():
+    with pytest.raises(ValueError, match=r"classes: expected names, got \[3\]"):
+        class_names(["dog", 3])
 
 
 def test_an_image_without_pixels_is_an_error(segmenter):

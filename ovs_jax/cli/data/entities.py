@@ -1,4 +1,11 @@
-"""``ovs-jax data``: looks at training data before it is trained on."""
+"""How much of the captions each entity rule masks, with examples.
+
+The rules are those of OVSegmentor: ``original`` as published, ``corrected`` without its defects.
+
+Examples:
+  ovs-jax data entities captions.csv
+  ovs-jax data entities photos.tsv --image-column file --caption-column text --examples 20
+"""
 
 import argparse
 from collections.abc import Sequence
@@ -8,19 +15,15 @@ from ovs_jax.text.entities import RULES, entity_rule, masked_share
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the actions of ``ovs-jax data`` and their options."""
-    actions = parser.add_subparsers(dest="action", required=True)
-    entities = actions.add_parser(
-        "entities", help="how much of the captions each entity rule masks, with examples"
-    )
-    entities.add_argument("path", help="a folder, or a CSV, TSV, JSON or JSONL file")
-    entities.add_argument("--image-column", default="image")
-    entities.add_argument("--caption-column", default="caption")
-    entities.add_argument("--examples", type=int, default=5, help="questions to show")
+    """Declares the options of ``ovs-jax data entities``."""
+    parser.add_argument("path", help="a folder, or a CSV, TSV, JSON or JSONL file")
+    parser.add_argument("--image-column", default="image")
+    parser.add_argument("--caption-column", default="caption")
+    parser.add_argument("--examples", type=int, default=5, help="questions to show")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs the action that was asked for and prints what it found.
+    """Prints the report.
 
     Args:
       arguments: parsed by a parser that `add_arguments` prepared.

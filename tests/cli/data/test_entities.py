@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ovs_jax.cli.data import add_arguments, entity_report, run
+from ovs_jax.cli.data.entities import add_arguments, entity_report, run
 
 
 def _run(*arguments: str) -> int:
@@ -29,7 +29,7 @@ def test_the_command_reads_a_table_with_own_columns(
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
     (tmp_path / "t.tsv").write_text("file\ttext\na.png\ttwo buses\n")
     columns = ("--image-column", "file", "--caption-column", "text")
-    assert _run("entities", str(tmp_path / "t.tsv"), *columns) == 0
+    assert _run(str(tmp_path / "t.tsv"), *columns) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("1 captions")
     assert "corrected: two [MASK]\noriginal: two buse" in printed
@@ -37,7 +37,7 @@ def test_the_command_reads_a_table_with_own_columns(
 
 def test_missing_data_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"image-text data .* does not exist"):
-        _run("entities", str(tmp_path / "none.csv"))
+        _run(str(tmp_path / "none.csv"))
 
 
 def test_real_captions_are_masked_more_by_the_corrected_rule(shared_data: Path) -> None:

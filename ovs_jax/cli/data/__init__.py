@@ -1,0 +1,38 @@
+"""Looks at data, and prepares it for training and evaluation.
+
+Examples:
+  ovs-jax data entities captions.csv
+        how much of your captions each entity rule masks
+"""
+
+import argparse
+import importlib
+
+ACTIONS = {
+    "entities": "how much of the captions each entity rule masks, with examples",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the actions of ``ovs-jax data`` and their options."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, summary in ACTIONS.items():
+        module = importlib.import_module(f"ovs_jax.cli.data.{name.replace('-', '_')}")
+        action = actions.add_parser(
+            name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        action.description, _, action.epilog = (module.__doc__ or "").partition("\n\n")
+        module.add_arguments(action)
+        action.set_defaults(run_action=module.run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the action that was asked for.
+
+    Args:
+      arguments: parsed by a parser that `add_arguments` prepared.
+
+    Returns:
+      The exit status.
+    """
+    return arguments.run_action(arguments)
