@@ -22,7 +22,8 @@ from ovs_jax.nn import functional
 from ovs_jax.typing import Batch
 
 AXES = ("data", "fsdp", "tensor")
-BATCH = PartitionSpec(("data", "fsdp"))
+BATCH_AXES = ("data", "fsdp")
+BATCH = PartitionSpec(BATCH_AXES)
 
 
 @dataclass(frozen=True)

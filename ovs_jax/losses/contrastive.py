@@ -2,8 +2,9 @@
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float
+
+from ovs_jax.losses.tiles import Sums, whole_sums
 
 MAXIMAL_SCALE = 100.0
 """The largest inverse temperature (CLIP §2.5): beyond it training is unstable."""
@@ -21,35 +22,29 @@ def unit(x: Float[Array, "*batch e"]) -> Float[Array, "*batch e"]:
     return x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
 
 
-def similarity_logits(
-    image: Float[Array, "b e"], text: Float[Array, "m e"], *, logit_scale: Float[Array, ""]
-) -> Float[Array, "b m"]:
-    """Cosine of every image with every text, times the clamped scale.
-
-    The product is taken at full float32 precision: it is a small part of a step and its error is
-    multiplied by up to 100.
-    """
-    cosine = jnp.einsum("be,me->bm", unit(image), unit(text), precision=jax.lax.Precision.HIGHEST)
-    return cosine * clamped_scale(logit_scale)
-
-
 def contrastive(
-    image: Float[Array, "b e"], text: Float[Array, "b e"], *, logit_scale: Float[Array, ""]
+    image: Float[Array, "b e"],
+    text: Float[Array, "b e"],
+    *,
+    logit_scale: Float[Array, ""],
+    sums: Sums = whole_sums,
 ) -> Float[Array, ""]:
     """Contrasts each image with the texts of the batch, and each text with the images.
+
+    Products are taken at full float32 precision: they are a small part of a step and their error is
+    multiplied by up to 100.
 
     Args:
       image: one embedding an image, of any length.
       text: the embedding of the text of the same row.
       logit_scale: logarithm of the inverse temperature; its exponential is clamped at 100.
+      sums: how the logits are summed over; `tiles.tiled_sums` for batches whose matrix is too
+        large.
 
     Returns:
       The mean of the two cross entropies in nats, float32.
     """
-    logits = similarity_logits(image, text, logit_scale=logit_scale)
-    own = jnp.arange(logits.shape[0])
-    losses = [
-        optax.softmax_cross_entropy_with_integer_labels(each, own).mean()
-        for each in (logits, logits.T)
-    ]
-    return (losses[0] + losses[1]) / 2
+    image, text, scale = unit(image), unit(text), clamped_scale(logit_scale)
+    over_texts, over_images = sums(image, text, scale)
+    own = scale * jnp.sum(image * text, axis=-1)
+    return (jnp.mean(over_texts - own) + jnp.mean(over_images - own)) / 2

@@ -1,10 +1,13 @@
 """Contrast of an image with several prompts made from its own caption (GroupViT §3.2)."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ovs_jax.losses.contrastive import similarity_logits
+from ovs_jax.losses.contrastive import clamped_scale, unit
+from ovs_jax.losses.tiles import Sums, whole_sums
 
 
 def multi_label_contrastive(
@@ -13,6 +16,7 @@ def multi_label_contrastive(
     *,
     logit_scale: Float[Array, ""],
     positive: Bool[Array, "b b k"] | None = None,
+    sums: Sums = whole_sums,
 ) -> Float[Array, ""]:
     """Contrasts each image with all prompts of the batch, and each prompt with all images.
 
@@ -28,23 +32,24 @@ def multi_label_contrastive(
       positive: which prompts fit which images, own prompts included (`shared_prompts`); targets are
         then uniform over all that fit, as in UniCL (Yang et al., 2022, equations 3 and 4). None
         leaves the prompts of other images negatives even where they say the same.
+      sums: how the logits are summed over, as in `contrastive`.
 
     Returns:
       The mean of the two cross entropies in nats, float32.
     """
+    image, prompts, scale = unit(image), unit(prompts), clamped_scale(logit_scale)
     b, k, e = prompts.shape
-    logits = similarity_logits(image, prompts.reshape(b * k, e), logit_scale=logit_scale)
-    if positive is not None:
+    over_prompts, over_images = sums(image, prompts.reshape(b * k, e), scale)
+    product = partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
+    if positive is None:
+        own = scale * product("be,bke->bk", image, prompts)
+        fit_prompts, fit_images = own.mean(1), own.reshape(-1)
+    else:
         fits = positive.reshape(b, b * k).astype(jnp.float32)
-        prompts_share = fits / fits.sum(1, keepdims=True)
-        images_share = fits / fits.sum(0, keepdims=True)
-        over_prompts = (jax.nn.log_softmax(logits, axis=1) * prompts_share).sum(1)
-        over_images = (jax.nn.log_softmax(logits, axis=0) * images_share).sum(0)
-        return -(over_prompts.mean() + over_images.mean()) / 2
-    own = jnp.arange(b)
-    over_prompts = jax.nn.log_softmax(logits, axis=1).reshape(b, b, k)[own, own]
-    over_images = jax.nn.log_softmax(logits, axis=0).reshape(b, b, k)[own, own]
-    return -(over_prompts.mean() + over_images.mean()) / 2
+        logits = scale * product("be,cke->bck", image, prompts).reshape(b, b * k)
+        fit_prompts = (logits * fits).sum(1) / fits.sum(1)
+        fit_images = (logits * fits).sum(0) / fits.sum(0)
+    return (jnp.mean(over_prompts - fit_prompts) + jnp.mean(over_images - fit_images)) / 2
 
 
 def shared_prompts(ids: Int[Array, "b k l"]) -> Bool[Array, "b b k"]:

@@ -7,6 +7,7 @@ of the published code.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
@@ -18,6 +19,7 @@ from ovs_jax.losses.contrastive import clamped_scale, contrastive
 from ovs_jax.losses.mask_consistency import least_agreeing_groups, mask_consistency
 from ovs_jax.losses.matching import match_maps
 from ovs_jax.losses.multilabel import multi_label_contrastive, shared_prompts
+from ovs_jax.losses.tiles import tiled_sums, whole_sums
 from ovs_jax.models.features import ImageFeatures, Text, TextFeatures
 from ovs_jax.nn.stochastic import split
 from ovs_jax.typing import Batch
@@ -102,6 +104,8 @@ class CaptionObjective:
         one, and not for the image it was made for alone.
       project_tokens: whether text tokens and groups pass the projectors too. Only the mask loss
         uses any of them, but OVSegmentor's running statistics have seen them (GroupViT's not).
+      tile: how many texts at a time meet the images of a device in the contrastive losses; several
+        devices then pass their texts round a ring. 0 holds the matrix of the whole batch at once.
     """
 
     multi_label: float = 0.0
@@ -112,6 +116,16 @@ class CaptionObjective:
     detached_share: float = 0.5
     project_tokens: bool = True
     share_prompts: bool = False
+    tile: int = 0
+
+    def __post_init__(self) -> None:
+        if self.tile < 0:
+            raise ValueError(f"objective.tile: expected at least 0, got {self.tile}")
+        if self.tile and self.share_prompts:
+            raise ValueError(
+                "objective: expected tile = 0 with share_prompts, which compares all prompts of a "
+                f"batch at once, got {self.tile}"
+            )
 
     def __call__(
         self, model: Any, batch: Batch, key: Key[Array, ""] | None
@@ -154,13 +168,16 @@ class CaptionObjective:
         )
 
         scale = model.logit_scale[...]
-        losses = {"contrastive": contrastive(image_embedding, caption_embedding, logit_scale=scale)}
+        sums = tiled_sums(self.tile, axes=parallel.BATCH_AXES) if self.tile else whole_sums
+        contrast = partial(contrastive, logit_scale=scale, sums=sums)
+        losses = {"contrastive": contrast(image_embedding, caption_embedding)}
         done = {}
         if self.multi_label:
             losses["multi_label"] = multi_label_contrastive(
                 image_embedding,
                 prompt_embeddings,
                 logit_scale=model.multi_label_logit_scale[...],
+                sums=sums,
                 positive=(shared_prompts(batch["prompts"]["ids"]) if self.share_prompts else None),
             )
         if self.entity:
@@ -170,7 +187,7 @@ class CaptionObjective:
             predicted = model.complete_entity(
                 question, image.groups, mask=batch["question"]["mask"]
             )
-            losses["entity"] = contrastive(predicted, answer, logit_scale=scale)
+            losses["entity"] = contrast(predicted, answer)
             done = {"question": question, "answer_embedding": answer, "predicted_answer": predicted}
         if self.mask and group_embeddings is not None:
             pairs = self._pairs(model, batch, texts, image, group_embeddings, mask_key, draws)
