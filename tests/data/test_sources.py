@@ -144,8 +144,11 @@ def test_no_usable_pair_is_an_error_with_the_reasons(photos: Path, tmp_path: Pat
 def test_wrong_paths_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"image-text data .*nowhere does not exist"):
         open_image_text(tmp_path / "nowhere")
+    (tmp_path / "t.xlsx").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"t.xlsx: expected a folder or one of \('.csv'"):
+        open_image_text(tmp_path / "t.xlsx")
     (tmp_path / "t.parquet").write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match=r"t.parquet: expected a folder or one of \('.csv'"):
+    with pytest.raises(ValueError, match=r"t.parquet: not a Parquet file"):
         open_image_text(tmp_path / "t.parquet")
     (tmp_path / "t.csv").write_bytes(b"image,caption\n\xff\xfe")
     with pytest.raises(ValueError, match=r"t.csv: expected UTF-8 text"):
