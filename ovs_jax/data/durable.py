@@ -3,6 +3,10 @@
 import hashlib
 import os
 from pathlib import Path
+from uuid import uuid4
+
+DRAFT = ".draft"
+"""How the names of unfinished files end."""
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -24,8 +28,8 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def draft_of(path: Path) -> Path:
-    """The name of an unfinished file, which no other process uses."""
-    return path.with_name(f"{path.name}.{os.getpid()}.draft")
+    """A name for an unfinished file, which no other process on any machine uses."""
+    return path.with_name(f"{path.name}.{uuid4().hex}{DRAFT}")
 
 
 def publish(draft: Path, path: Path) -> None:

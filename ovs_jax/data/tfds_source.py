@@ -124,7 +124,7 @@ class TfdsCaptions:
             for name, feature in features.items()
             if isinstance(feature, tfds.features.Image)
         }
-        return builder.as_data_source(self._split, decoders=decoders)
+        return builder.as_data_source(split=self._split, decoders=decoders)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_images": None}

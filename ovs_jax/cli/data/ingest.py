@@ -18,11 +18,13 @@ Examples:
         rows of caption and address, files where img2dataset --output_format files put them
   ovs-jax data ingest list.csv shards/mine --images pictures --name-pattern "{url_name}"
         the same, but every file is called as in its address
+  ovs-jax data ingest /mnt/cc12m /mnt/shards --beam "--runner=FlinkRunner --flink_master=host:8081"
   ovs-jax data ingest tfds:coco_captions:train shards/coco --caption-column captions/text
 """
 
 import argparse
 import os
+import shlex
 
 from ovs_jax.data.ingest import IngestOptions, ingest
 
@@ -71,6 +73,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "never downloaded do not count",
     )
     parser.add_argument(
+        "--beam",
+        metavar="OPTIONS",
+        help="run on Apache Beam with these pipeline options, in one argument; SOURCE and OUT must "
+        "be on a file system that all its workers have mounted",
+    )
+    parser.add_argument(
         "--no-verify",
         dest="verify",
         action="store_false",
@@ -104,7 +112,13 @@ def run(arguments: argparse.Namespace) -> int:
         resume=arguments.resume,
         progress=True,
     )
-    manifest = ingest(arguments.source, arguments.out, options)
+    if arguments.beam is None:
+        manifest = ingest(arguments.source, arguments.out, options)
+    else:
+        from ovs_jax.data.ingest.beam import ingest_with_beam  # an extra, and slow to import
+
+        pipeline = shlex.split(arguments.beam)
+        manifest = ingest_with_beam(arguments.source, arguments.out, options, pipeline=pipeline)
     print(
         f"{arguments.out}: {manifest.kept} of {manifest.read} records, {len(manifest.shards)} "
         f"shards, {manifest.bytes / 1e6:.1f} MB"

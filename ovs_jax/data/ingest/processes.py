@@ -9,13 +9,23 @@ from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for
 from threading import Thread
-from typing import Any
+from typing import Any, Protocol
 
 from ovs_jax.data.ingest.readers import Part
 from ovs_jax.data.ingest.work import PartReport, Work
 
 _AHEAD = 2  # parts a worker that wait for it or for their turn
 _LOOK_EVERY = 0.2  # seconds
+
+
+class DoParts(Protocol):
+    """A way of doing parts, such as `reports_in_order`."""
+
+    def __call__(
+        self, work: Work, parts: Sequence[Part], *, count: Callable[[int], Any]
+    ) -> Iterator[PartReport]:
+        """Does parts and gives their reports in order."""
+        ...
 
 
 def reports_in_order(

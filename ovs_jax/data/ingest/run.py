@@ -17,11 +17,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ovs_jax.data.durable import write_whole
+from ovs_jax.data.durable import DRAFT, write_whole
 from ovs_jax.data.ingest.detect import open_reader
 from ovs_jax.data.ingest.entries import RecordFilter
 from ovs_jax.data.ingest.options import IngestOptions
-from ovs_jax.data.ingest.processes import reports_in_order
+from ovs_jax.data.ingest.processes import DoParts, reports_in_order
 from ovs_jax.data.ingest.readers import Part
 from ovs_jax.data.ingest.work import DROPPED, PartReport, Tally, Work
 from ovs_jax.data.manifest import MANIFEST, PROGRESS, Manifest, read_manifest
@@ -37,6 +37,7 @@ def ingest(
     options: IngestOptions,
     *,
     keep: RecordFilter | None = None,
+    do: DoParts = reports_in_order,
 ) -> Manifest:
     """Turns images with captions into a folder that `ovs_jax.data.sources.open_image_text` opens.
 
@@ -45,6 +46,7 @@ def ingest(
       out: the folder, which must not exist, or be empty, unless ``options.resume``.
       options: see `IngestOptions`.
       keep: chooses among the good records.
+      do: does the work; `ovs_jax.data.ingest.beam` has another way.
 
     Returns:
       What the folder now holds.
@@ -68,15 +70,15 @@ def ingest(
     (out / PROGRESS).mkdir(parents=True, exist_ok=True)
     with _sole_writer(out):
         _follow_plan(work, source, parts)
-        for draft in [*out.glob("*.draft"), *(out / PROGRESS).glob("*.draft")]:
+        for draft in out.rglob(f"*{DRAFT}"):
             draft.unlink()  # of a run that was killed
-        reports = _all_reports(work, source, parts)
+        reports = _all_reports(work, source, parts, do)
         manifest = work.finish(source, reports)
     shutil.rmtree(out / PROGRESS)
     return manifest
 
 
-def _all_reports(work: Work, source: str, parts: list[Part]) -> list[PartReport]:
+def _all_reports(work: Work, source: str, parts: list[Part], do: DoParts) -> list[PartReport]:
     options = work.options
     known = {part.index: report for part in parts if (report := work.done(part))}
     tally = Tally()
@@ -86,9 +88,7 @@ def _all_reports(work: Work, source: str, parts: list[Part]) -> list[PartReport]
     with tqdm(total=total, unit=" images", disable=not options.progress) as bar:
         bar.update(sum(report.entries for report in known.values()))
         bar.unpause()  # what was done before does not count as speed
-        fresh = reports_in_order(
-            work, [part for part in parts if part.index not in known], count=bar.update
-        )
+        fresh = do(work, [part for part in parts if part.index not in known], count=bar.update)
         for part in parts:
             report = known[part.index] if part.index in known else next(fresh)
             reports.append(report)

@@ -154,7 +154,8 @@ class Work:
             return None
         if not (self.out / shard.captions).is_file():
             return None
-        return PartReport(**content | {"shard": shard})
+        content["shard"] = shard
+        return PartReport(**content)
 
     def finish(self, source: str, reports: Sequence[PartReport]) -> Manifest:
         """Writes the list of what was dropped and then the manifest.
