@@ -116,8 +116,8 @@ class TfdsCaptions:
 
     def _open(self) -> Any:
         """All examples, their images encoded."""
-        builder = tfds.builder_from_directory(self._folder)
-        features: Any = builder.info.features
+        builder: Any = tfds.builder_from_directory(self._folder)
+        features = builder.info.features
         as_stored: Any = tfds.decode.SkipDecoding
         decoders = {
             name: as_stored()

@@ -83,7 +83,7 @@ def _reports(
         with beam.Pipeline(options=pipeline_options) as pipeline:
             # Reshuffled, so that parts are spread over the workers and not fused with their list.
             listed = pipeline | beam.Create(list(parts)) | beam.Reshuffle()
-            listed | beam.ParDo(DoPart(work))
+            _ = listed | beam.ParDo(DoPart(work))
     for part in parts:
         report = work.done(part)
         if report is None:

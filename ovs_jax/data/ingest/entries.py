@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ovs_jax.data.images import check_image_header, decode_image
 from ovs_jax.data.ingest.options import IngestOptions
@@ -55,6 +55,7 @@ def is_bad(reason: str) -> bool:
     return reason != NOT_DOWNLOADED and not reason.startswith(FILTERED)
 
 
+@runtime_checkable
 class RecordFilter(Protocol):
     """Chooses records by what is in them. It must be picklable, and a pure function.
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for
 from threading import Thread
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ovs_jax.data.ingest.readers import Part
 from ovs_jax.data.ingest.work import PartReport, Work
@@ -18,6 +18,7 @@ _AHEAD = 2  # parts a worker that wait for it or for their turn
 _LOOK_EVERY = 0.2  # seconds
 
 
+@runtime_checkable
 class DoParts(Protocol):
     """A way of doing parts, such as `reports_in_order`."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ovs_jax.data.ingest.entries import Entry
 
@@ -23,6 +23,7 @@ class Part:
     entries: int | None = None
 
 
+@runtime_checkable
 class Reader(Protocol):
     """Reads one kind of source. It must be picklable, because workers get a copy."""
 
