@@ -161,7 +161,9 @@ def damaged_tars(folder: Path, photos: Sequence[tuple[bytes, str]]) -> Damaged:
     members.append(("README.md", b"what is this?"))  # of no use, and no harm
     write_tar(folder / "00000.tar", members)
 
-    whole = [(f"{key}.{s}", d) for key in "ab" for s, d in (("jpg", image), ("txt", caption.encode()))]
+    whole = [
+        (f"{key}.{s}", d) for key in "ab" for s, d in (("jpg", image), ("txt", caption.encode()))
+    ]
     for name in ("cut", "header", "unended"):
         write_tar(folder / f"{name}.tar", whole)
         data = bytearray((folder / f"{name}.tar").read_bytes())

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -120,7 +121,7 @@ def _members(path: Path) -> Iterator[tuple[str, bytes | None]]:
     """
     with _opened(path) as file, closing(tarfile.open(fileobj=file, mode="r:")) as tar:
         while (member := tar.next()) is not None:
-            tar.members.clear()  # type: ignore[attr-defined]  # else it remembers all of them
+            tar.members.clear()  # else it remembers all of them
             if not member.isreg() or member.issparse():
                 continue
             if member.size > MAX_IMAGE_BYTES:
@@ -132,15 +133,16 @@ def _members(path: Path) -> Iterator[tuple[str, bytes | None]]:
                 raise tarfile.ReadError(f"{member.name}: {len(data)} of {member.size} bytes")
             yield member.name, data
         # tarfile takes a header that it cannot read for the end; the true end is a block of zeros.
-        file.seek(tar.offset)  # type: ignore[attr-defined]
+        file.seek(tar.offset)
         if file.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
-            raise tarfile.ReadError(f"no end of archive at byte {tar.offset}")  # type: ignore[attr-defined]
+            raise tarfile.ReadError(f"no end of archive at byte {tar.offset}")
+        if isinstance(file, gzip.GzipFile):
+            while file.read(2**20):  # to the checksum
+                pass
 
 
-def _opened(path: Path) -> IO[bytes]:
-    if path.name.lower().endswith("gz"):
-        return gzip.open(path)  # type: ignore[return-value]
-    return open(path, "rb")
+def _opened(path: Path) -> gzip.GzipFile | BufferedReader:
+    return gzip.GzipFile(path) if path.name.lower().endswith("gz") else open(path, "rb")
 
 
 def _split(name: str) -> tuple[str, str]:

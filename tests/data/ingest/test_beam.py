@@ -1,7 +1,6 @@
-"""The Beam pipeline, where Beam is installed: pip install '.[beam,test]' in an environment of its own."""
+"""The Beam pipeline; pip install '.[beam,test]', in an environment of its own, for this test."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,9 +20,8 @@ OPTIONS = IngestOptions(records_per_shard=3, max_bad_share=0.8)
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
+def quiet() -> None:
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
-    yield
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -146,7 +146,7 @@ class Pictures(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: object) -> dict[str, object]:
         return {"train": self._generate_examples()}
 
-    def _generate_examples(self):  # noqa: ANN202
+    def _generate_examples(self):
         import io
 
         for i in range(0, len(self.pairs), 5):

@@ -164,7 +164,7 @@ def test_a_folder_that_cannot_be_written_to_is_explained(tmp_path: Path, rows: P
         ingest(rows, tmp_path / "out", replace(resume, verify=False))
     with pytest.raises(ValueError, match="holds other files"):
         ingest(rows, rows.parent, SMALL)
-    with pytest.raises(ValueError, match="rows.jsonl is a file"):
+    with pytest.raises(ValueError, match=r"rows.jsonl is a file"):
         ingest(rows, rows, SMALL)
 
 
