@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from ovs_jax.data.ingest.entries import NOT_DOWNLOADED, Entry
-from ovs_jax.data.ingest.readers import Part, numbered
+from ovs_jax.data.ingest.readers import Part, is_machine_fault, numbered
 from ovs_jax.data.ingest.tables import Locations, check_columns
 from ovs_jax.data.parquet import find_columns, image_bytes, open_parquet
 
@@ -56,7 +56,11 @@ class ParquetReader:
         return numbered(places)
 
     def read(self, part: Part) -> Iterator[Entry]:
-        """The entries of a run of rows; what cannot be read counts as one."""
+        """The entries of a run of rows; what cannot be read counts as one.
+
+        Raises:
+          OSError: the file has vanished, or the machine cannot read it.
+        """
         path = Path(part.place[0])
         first, last, start, count, number = part.place[2:]
         if isinstance(number, str):
@@ -79,6 +83,8 @@ class ParquetReader:
                             yield self._entry(path, columns.image, row, number + place - start)
                         place += 1
         except (pa.ArrowException, OSError) as error:
+            if is_machine_fault(error):
+                raise
             yield Entry(f"{path.name}:{number + place - start}", fault=BROKEN, detail=str(error))
 
     def _columns(self, path: Path, schema: pa.Schema) -> "_Columns":

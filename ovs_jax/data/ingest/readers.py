@@ -39,9 +39,14 @@ class Reader(Protocol):
         """The entries of a part, in order; a fault of one is told in it.
 
         Raises:
-          OSError: the part has vanished.
+          OSError: the part has vanished, or the machine cannot read it.
         """
         ...
+
+
+def is_machine_fault(error: BaseException) -> bool:
+    """Whether the operating system failed, which says nothing of the data; resume later."""
+    return isinstance(error, OSError) and error.errno is not None
 
 
 def numbered(places: list[tuple[tuple[Any, ...], int | None]]) -> list[Part]:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ovs_jax.data.ingest.entries import MAX_IMAGE_BYTES, Entry
-from ovs_jax.data.ingest.readers import Part, numbered
+from ovs_jax.data.ingest.readers import Part, is_machine_fault, numbered
 from ovs_jax.data.sources import IMAGE_SUFFIXES
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
@@ -52,6 +52,9 @@ class TarReader:
         """The entries of a tar file.
 
         What comes after a break cannot be read; the break counts as one entry.
+
+        Raises:
+          OSError: the file has vanished, or the machine cannot read it.
         """
         path = Path(part.place[0])
         captions = _Metadata(path, self.caption_column)
@@ -71,6 +74,8 @@ class TarReader:
                 if data is None:
                     faults[suffix] = "file too large"
         except _FAULTS as error:
+            if is_machine_fault(error):
+                raise
             if current is not None and _whole(group):
                 yield self._entry(path, current, group, faults, captions)
             yield Entry(f"{path.name}/{current or ''}", None, fault=BROKEN, detail=str(error))
@@ -121,7 +126,8 @@ def _members(path: Path) -> Iterator[tuple[str, bytes | None]]:
     """
     with _opened(path) as file, closing(tarfile.open(fileobj=file, mode="r:")) as tar:
         while (member := tar.next()) is not None:
-            tar.members.clear()  # else it remembers all of them
+            # Otherwise it remembers all of them.
+            tar.members.clear()  # pyright: ignore[reportAttributeAccessIssue]
             if not member.isreg() or member.issparse():
                 continue
             if member.size > MAX_IMAGE_BYTES:

@@ -1,12 +1,8 @@
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ovs_jax.data.ingest.entries import NOT_DOWNLOADED, Entry
-from ovs_jax.data.ingest.parquet import _runs
 from ovs_jax.data.ingest.tables import Locations, format_name, open_rows
 
 PATTERN = "{shard:05d}/{key}.jpg"
@@ -28,21 +24,6 @@ def folder(tmp_path: Path) -> Path:
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / name).write_bytes(name.encode())
     return tmp_path
-
-
-@given(st.lists(st.integers(0, 9)), st.integers(1, 12), st.booleans())
-def test_every_row_of_a_parquet_file_is_in_one_part(
-    groups: Sequence[int], rows: int, split: bool
-) -> None:
-    starts = [sum(groups[:i]) for i in range(len(groups) + 1)]
-    found = []
-    for first, last, start, count in _runs(groups, rows, split=split):
-        assert count > 0
-        assert count <= rows or (not split and last == first + 1)
-        begin = starts[first] + start
-        assert begin + count <= starts[last]
-        found += range(begin, begin + count)
-    assert found == list(range(sum(groups)))
 
 
 @pytest.mark.parametrize("rows", [1, 2, 100])

@@ -68,6 +68,15 @@ def test_members_that_lead_elsewhere_are_neither_followed_nor_written(tmp_path: 
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_tar_that_vanishes_is_no_bad_data(tmp_path: Path) -> None:
+    write_tar(tmp_path / "x.tar", [("1.jpg", b"one")])
+    reader = TarReader((tmp_path / "x.tar",), "caption")
+    (part,) = reader.parts()
+    (tmp_path / "x.tar").unlink()
+    with pytest.raises(FileNotFoundError, match=r"x.tar"):
+        list(reader.read(part))
+
+
 def test_a_member_larger_than_an_image_may_be_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
