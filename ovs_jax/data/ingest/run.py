@@ -152,12 +152,14 @@ def _follow_plan(work: Work, source: str, parts: list[Part]) -> None:
 
 
 def _check_same(out: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    for name, value in wanted.items():
-        if found.get(name) != value:
-            raise ValueError(
-                f"out: {out} was begun with {name} {found.get(name)!r}, this is {value!r}; "
-                "give another folder, or remove it"
-            )
+    different = [name for name, value in wanted.items() if found.get(name) != value]
+    if different == ["content"]:
+        raise ValueError(f"out: the source has changed since {out} was begun; remove {out}")
+    for name in different:
+        raise ValueError(
+            f"out: {out} was begun with {name} {found.get(name)!r}, this is {wanted[name]!r}; "
+            "give another folder, or remove it"
+        )
 
 
 @contextmanager

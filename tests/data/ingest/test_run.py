@@ -175,7 +175,7 @@ def test_a_source_that_changed_is_not_resumed(tmp_path: Path, rows: Path) -> Non
     # Nobody needs to begin again to allow more.
     resume = replace(SMALL, resume=True)
     rows.write_bytes(rows.read_bytes() + b"!")
-    with pytest.raises(ValueError, match="begun with content"):
+    with pytest.raises(ValueError, match="the source has changed since"):
         ingest(rows, tmp_path / "out", resume)
     rows.write_bytes(rows.read_bytes()[:-1])
     assert ingest(rows, tmp_path / "out", resume).dropped == {"row is not JSON": 1}
