@@ -1,4 +1,4 @@
-"""Checks that data is whole: an ingested folder, or a benchmark with --benchmark.
+"""Checks that an ingested folder is whole.
 
 An ingested folder is compared with its manifest: checksums and numbers of records of every shard,
 then images are decoded and captions compared.
