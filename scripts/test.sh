@@ -5,7 +5,8 @@
 #   bash scripts/test.sh tests/training -x    arguments go to pytest
 #
 # PYTHON names the interpreter (3.11 or newer), VENV the environment (.venv-test), JAX_CACHE the
-# folder of compiled programs (.jax_cache), which makes a second run much shorter.
+# folder of compiled programs (.jax_cache), which makes a second run much shorter, WORKERS how many
+# processes share the tests (2).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,7 +26,7 @@ say "ruff format"
 say "pyright"
 "$bin/pyright" --pythonpath "$bin/python"
 say "pytest $*"
-"$bin/python" -m pytest "$@"
+"$bin/python" -m pytest -n "${WORKERS:-2}" --dist loadfile "$@"
 
 say "the wheel, by itself"
 target=$(mktemp -d)

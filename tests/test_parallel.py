@@ -1,5 +1,7 @@
 """Meshes, layouts and batches on eight fake devices."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from jax.sharding import AxisType, PartitionSpec
 
 from ovs_jax import parallel
+from ovs_jax.losses.matching import match_maps
 from ovs_jax.nn import functional
 
 
@@ -122,6 +125,20 @@ def test_microbatches_hold_every_row_once_without_leaving_their_device() -> None
     np.testing.assert_array_equal(parts[1, :, 0], np.arange(1, 32, 4))
     text = cut.lower(batch).compile().as_text()
     assert not any(word in text for word in ("all-to-all", "all-gather", "collective-permute"))
+
+
+def test_a_solver_mapped_over_the_batch_finds_the_same_without_communication() -> None:
+    mesh = parallel.make_mesh((4, 2, 1))
+    cost = jax.random.uniform(jax.random.key(0), (16, 4, 4))
+
+    def solve(cost: jax.Array) -> jax.Array:
+        with parallel.visible(mesh):
+            return parallel.map_over_batch(match_maps)(cost)
+
+    program = jax.jit(solve, in_shardings=parallel.batch_sharding(mesh)).lower(cost).compile()
+    assert not re.search("all-|collective", program.as_text())
+    found = program(jax.device_put(cost, parallel.batch_sharding(mesh)))
+    np.testing.assert_array_equal(found, match_maps(cost))
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
+from ovs_jax import parallel
 from ovs_jax.losses.contrastive import clamped_scale, contrastive
 from ovs_jax.losses.mask_consistency import least_agreeing_groups, mask_consistency
+from ovs_jax.losses.matching import match_maps
 from ovs_jax.losses.multilabel import multi_label_contrastive, shared_prompts
 from ovs_jax.models.features import ImageFeatures, Text, TextFeatures
 from ovs_jax.nn.stochastic import split
@@ -267,6 +269,7 @@ class CaptionObjective:
                 grid=(shape[1] // patch, shape[2] // patch),
                 size=shape[1],
                 reduction=self.mask_reduction,
+                match=parallel.map_over_batch(match_maps),
             )
             for pair in pairs
         ]

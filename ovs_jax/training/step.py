@@ -67,54 +67,31 @@ def make_step(
         raise ValueError(f"step.dtype: expected one of {sorted(DTYPES)}, got '{config.dtype}'")
     if config.accumulate < 1:
         raise ValueError(f"step.accumulate: expected at least 1, got {config.accumulate}")
-    dtype = DTYPES[config.dtype]
-    everywhere = parallel.replicated(plan.mesh)
+    return jax.jit(
+        _Program(plan, objective, config).step,
+        in_shardings=(plan.shardings, parallel.batch_sharding(plan.mesh)),
+        out_shardings=(plan.shardings, parallel.replicated(plan.mesh)),
+        donate_argnums=0,
+    )
 
-    def evaluate(
-        trainable: functional.Tree,
-        frozen: functional.Tree,
-        stats: functional.Tree,
-        batch: Batch,
-        key: jax.Array,
-    ) -> tuple[jax.Array, tuple[Metrics, functional.Tree]]:
-        params = lower_precision(optimizer.join(trainable, frozen), dtype)
-        model = functional.bind(plan.static, params, stats, train=True)
-        loss, metrics = objective(model, lower_precision(batch, dtype), key)
-        new_stats = jax.tree.map(
-            lambda new, old: new.astype(old.dtype), functional.batch_statistics(model), stats
-        )
-        metrics = {"loss": loss} | metrics
-        return loss, (jax.tree.map(lambda value: value.astype(jnp.float32), metrics), new_stats)
 
-    differentiate = jax.value_and_grad(evaluate, has_aux=True)
+@dataclass(frozen=True, eq=False)
+class _Program:
+    """What is compiled; see `make_step`."""
 
-    def gradients(
-        trainable: functional.Tree, frozen: functional.Tree, state: State, batch: Batch
-    ) -> tuple[functional.Tree, tuple[Metrics, functional.Tree]]:
-        key = jax.random.fold_in(jax.random.key(config.seed), state["step"])
-        if config.accumulate == 1:
-            (_, aux), grads = differentiate(trainable, frozen, state["stats"], batch, key)
-            return grads, aux
+    plan: Plan
+    objective: Objective
+    config: StepConfig
 
-        def add(carry: Any, part: Any) -> tuple[Any, Metrics]:
-            total, stats = carry
-            index, rows = part
-            part_key = jax.random.fold_in(key, index)
-            (_, (metrics, stats)), grads = differentiate(trainable, frozen, stats, rows, part_key)
-            return (jax.tree.map(jnp.add, total, grads), stats), metrics
-
-        parts = parallel.microbatches(batch, config.accumulate, mesh=plan.mesh)
-        start = jax.tree.map(jnp.zeros_like, trainable), state["stats"]
-        (total, stats), metrics = jax.lax.scan(add, start, (jnp.arange(config.accumulate), parts))
-        mean = jax.tree.map(lambda x: x / config.accumulate, total)
-        return mean, (jax.tree.map(lambda x: jnp.mean(x, 0), metrics), stats)
-
-    def step(state: State, batch: Batch) -> tuple[State, Metrics]:
+    def step(self, state: State, batch: Batch) -> tuple[State, Metrics]:
+        """The whole step."""
+        plan = self.plan
         trainable, frozen = optimizer.split(state["params"], plan.frozen)
-        grads, (metrics, stats) = gradients(trainable, frozen, state, batch)
+        with parallel.visible(plan.mesh):
+            grads, (metrics, stats) = self._gradients(trainable, frozen, state, batch)
         updates, moments = plan.transform.update(grads, state["optimizer"], trainable)
         params = optimizer.join(jax.tree.map(jnp.add, trainable, updates), frozen)
-        params = follow(params, config.momentum)
+        params = follow(params, self.config.momentum)
         norm = optax.tree.norm(grads)
         metrics |= {
             "gradient_norm": norm,
@@ -129,12 +106,47 @@ def make_step(
         }
         return new, metrics
 
-    return jax.jit(
-        step,
-        in_shardings=(plan.shardings, parallel.batch_sharding(plan.mesh)),
-        out_shardings=(plan.shardings, everywhere),
-        donate_argnums=0,
-    )
+    def _gradients(
+        self, trainable: functional.Tree, frozen: functional.Tree, state: State, batch: Batch
+    ) -> tuple[functional.Tree, tuple[Metrics, functional.Tree]]:
+        """Gradients, metrics and statistics of the whole batch, or averaged over its parts."""
+        count = self.config.accumulate
+        differentiate = jax.value_and_grad(self._loss, has_aux=True)
+        key = jax.random.fold_in(jax.random.key(self.config.seed), state["step"])
+        if count == 1:
+            (_, aux), grads = differentiate(trainable, frozen, state["stats"], batch, key)
+            return grads, aux
+
+        def add(carry: Any, part: Any) -> tuple[Any, Metrics]:
+            total, stats = carry
+            index, rows = part
+            part_key = jax.random.fold_in(key, index)
+            (_, (metrics, stats)), grads = differentiate(trainable, frozen, stats, rows, part_key)
+            return (jax.tree.map(jnp.add, total, grads), stats), metrics
+
+        parts = parallel.microbatches(batch, count, mesh=self.plan.mesh)
+        start = jax.tree.map(jnp.zeros_like, trainable), state["stats"]
+        (total, stats), metrics = jax.lax.scan(add, start, (jnp.arange(count), parts))
+        mean = jax.tree.map(lambda x: x / count, total)
+        return mean, (jax.tree.map(lambda x: jnp.mean(x, 0), metrics), stats)
+
+    def _loss(
+        self,
+        trainable: functional.Tree,
+        frozen: functional.Tree,
+        stats: functional.Tree,
+        batch: Batch,
+        key: jax.Array,
+    ) -> tuple[jax.Array, tuple[Metrics, functional.Tree]]:
+        dtype = DTYPES[self.config.dtype]
+        params = lower_precision(optimizer.join(trainable, frozen), dtype)
+        model = functional.bind(self.plan.static, params, stats, train=True)
+        loss, metrics = self.objective(model, lower_precision(batch, dtype), key)
+        new_stats = jax.tree.map(
+            lambda new, old: new.astype(old.dtype), functional.batch_statistics(model), stats
+        )
+        metrics = {"loss": loss} | metrics
+        return loss, (jax.tree.map(lambda value: value.astype(jnp.float32), metrics), new_stats)
 
 
 def follow(params: functional.Tree, momentum: float) -> functional.Tree:
