@@ -18,7 +18,7 @@ Examples:
         rows of caption and address, files where img2dataset --output_format files put them
   ovs-jax data ingest list.csv shards/mine --images pictures --name-pattern "{url_name}"
         the same, but every file is called as in its address
-  ovs-jax data ingest /mnt/cc12m /mnt/shards --beam "--runner=FlinkRunner --flink_master=host:8081"
+  ovs-jax data ingest /mnt/cc12m /mnt/shards --beam="--runner=FlinkRunner --flink_master=host:8081"
   ovs-jax data ingest tfds:coco_captions:train shards/coco --caption-column captions/text
 """
 
@@ -75,8 +75,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--beam",
         metavar="OPTIONS",
-        help="run on Apache Beam with these pipeline options, in one argument; SOURCE and OUT must "
-        "be on a file system that all its workers have mounted",
+        help="run on Apache Beam with these pipeline options, as in --beam='--runner=FlinkRunner'; "
+        "SOURCE and OUT must be on a file system that all its workers have mounted",
     )
     parser.add_argument(
         "--no-verify",

@@ -1,8 +1,9 @@
 """The same ingest on Apache Beam: Dataflow, Flink, Spark, or the direct runner.
 
 Every part of the source is one element, done by the same function as on one machine, so that the
-shards are the same, byte for byte. The source and the folder of shards are ordinary paths, on a
-file system that all workers have mounted. A pipeline that failed goes on with ``options.resume``.
+shards are the same, byte for byte (the files of captions too, with the same pyarrow). The source
+and the folder of shards are ordinary paths, on a file system that all workers have mounted. A
+pipeline that failed goes on with ``options.resume``.
 
 Needs the extra ``beam``.
 """

@@ -21,7 +21,8 @@ class IngestOptions:
       data_dir: where TFDS data sets are; its own default if None.
       records_per_shard: entries a shard is made from. A tar file is always one shard.
       verify: decode every image. Otherwise only its header is read.
-      max_pixels: images with more are refused before they are decoded.
+      max_pixels: images with more are refused before they are decoded; training, too, refuses
+        those with more than `MAX_PIXELS`.
       max_bad_share: stop if a larger share of the entries cannot be used.
       workers: processes; 0 and 1 do everything in this one. Their number changes no output.
       resume: go on with an ingest that was interrupted.

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,15 @@ def test_the_command_ingests_and_says_what_came_of_it(
     assert list(open_image_text("out").captions()) == ["a dog"]
     assert main(words) == 2
     assert "out is complete already (1 records)" in capsys.readouterr().err
+
+
+def test_beam_is_an_extra(
+    photo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "apache_beam", None)
+    monkeypatch.delitem(sys.modules, "ovs_jax.data.ingest.beam", raising=False)
+    assert main(["data", "ingest", "t.csv", "out", "--beam=--runner=DirectRunner"]) == 2
+    assert "Apache Beam is not installed: pip install 'ovs-jax[beam]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("words", "message"), REFUSED)
