@@ -4,7 +4,11 @@ Every kind of file that photographs come in gives 8-bit RGB, upright; what canno
 `BadRecordError` (a ValueError) that names the file.
 """
 
+import struct
 import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
@@ -27,8 +31,15 @@ _TURNS = {
 """What sets an image upright, by the orientation that the camera noted."""
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
 
+MAX_PIXELS = 100_000_000
+"""The most pixels of an image, unless another limit is given: 300 MB once they are decoded."""
+HIGHEST_MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or MAX_PIXELS)
+"""The highest limit that can be given; beyond it Pillow refuses an image by itself."""
 
-def decode_image(data: bytes, *, name: str) -> UInt8[np.ndarray, "h w 3"]:
+
+def decode_image(
+    data: bytes, *, name: str, max_pixels: int = MAX_PIXELS
+) -> UInt8[np.ndarray, "h w 3"]:
     """Decodes a photograph.
 
     Grey, palette, CMYK and 16-bit images are brought to 8-bit RGB (of 16 bits the upper 8 are
@@ -38,15 +49,16 @@ def decode_image(data: bytes, *, name: str) -> UInt8[np.ndarray, "h w 3"]:
     Args:
       data: the encoded file.
       name: the file, for messages.
+      max_pixels: an image that says it has more is refused before it is decoded.
 
     Returns:
       The pixels.
 
     Raises:
-      BadRecordError: the file is empty, not an image, truncated, or of a depth without a known
-        range.
+      BadRecordError: the file is empty, not an image, truncated, too large, or of a depth without
+        a known range.
     """
-    image = _upright(_open(data, name))
+    image = _upright(_open(data, name, max_pixels))
     if image.mode in (*_SIXTEEN_BIT, "I"):
         return _grey_16_bit(np.asarray(image), name)
     if image.mode == "F":
@@ -54,6 +66,21 @@ def decode_image(data: bytes, *, name: str) -> UInt8[np.ndarray, "h w 3"]:
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     return np.array(image.convert("RGB"))
+
+
+def check_image_header(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> None:
+    """Checks what the first bytes of a photograph say, without decoding it.
+
+    Args:
+      data: the encoded file.
+      name: the file, for messages.
+      max_pixels: the most pixels that it may have.
+
+    Raises:
+      BadRecordError: the file is empty, not an image, or too large.
+    """
+    with _named_faults(name):
+        _opened(data, name, max_pixels)
 
 
 def checked_pixels(image: Any, *, name: str) -> UInt8[np.ndarray, "h w 3"]:
@@ -103,19 +130,45 @@ def decode_label(data: bytes, *, name: str) -> Int32[np.ndarray, "h w"]:
     return np.asarray(image).astype(np.int32)
 
 
-def _open(data: bytes, name: str) -> Image.Image:
+def _open(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    with _named_faults(name):
+        image = _opened(data, name, max_pixels)
+        image.load()
+        return image
+
+
+def _opened(data: bytes, name: str, max_pixels: int) -> Image.Image:
+    """An image of which only the header is read."""
     if not data:
         raise BadRecordError(name, "empty file")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow, about metadata that is not used here
-            image = Image.open(BytesIO(data))
-            image.load()
+        image = Image.open(BytesIO(data))
     except UnidentifiedImageError as error:
         raise BadRecordError(name, "not an image", f"it begins with {data[:8]!r}") from error
+    if image.width * image.height > max_pixels:
+        raise BadRecordError(
+            name,
+            "too many pixels",
+            f"expected at most {max_pixels}, got {image.width} x {image.height}",
+        )
+    return image
+
+
+@contextmanager
+def _named_faults(name: str) -> Iterator[None]:
+    """Turns what Pillow raises of a file into a `BadRecordError`, and keeps its warnings quiet."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about metadata that is not used here
+            yield
+    except BadRecordError:
+        raise
     except Image.DecompressionBombError as error:
         raise BadRecordError(name, "too many pixels", str(error)) from error
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
+    except (
+        OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError,
+        struct.error, zlib.error, OverflowError,
+    ) as error:  # fmt: skip
         # Pillow says "truncated" in several ways, and other things of files that are damaged
         # inside.
         message = str(error)
@@ -123,7 +176,6 @@ def _open(data: bytes, name: str) -> Image.Image:
         raise BadRecordError(
             name, "truncated image" if cut else "damaged image", message
         ) from error
-    return image
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -10,8 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ovs_jax.data.images import checked_pixels, decode_image, decode_label
+from ovs_jax.data.images import (
+    check_image_header,
+    checked_pixels,
+    decode_image,
+    decode_label,
+)
 from ovs_jax.data.records import BadRecordError
+from tests.data.damage import pixel_bomb
 
 RAMP = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3) * 3
 
@@ -142,6 +148,24 @@ def test_a_damaged_byte_gives_an_image_or_a_named_error(position: int, value: in
     data[position % len(data)] = value
     with suppress(BadRecordError):
         assert decode_image(bytes(data), name="damaged.jpg").ndim == 3
+
+
+def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded() -> None:
+    data = _encoded(Image.fromarray(RAMP))
+    assert decode_image(data, name="a.png", max_pixels=24).shape == (6, 4, 3)
+    for check in (decode_image, check_image_header):
+        with pytest.raises(BadRecordError, match=r"many pixels \(expected at most 23, got 4 x 6"):
+            check(data, name="a.png", max_pixels=23)
+        for width, height in ((10_001, 10_000), (60_000, 60_000)):  # the second is Pillow's too
+            with pytest.raises(BadRecordError, match=r"bomb.png: too many pixels"):
+                check(pixel_bomb(width, height), name="bomb.png")
+
+
+def test_a_header_is_checked_without_the_pixels() -> None:
+    whole = _encoded(Image.fromarray(RAMP))
+    check_image_header(whole[:60], name="cut.png")
+    with pytest.raises(BadRecordError, match=r"notes.jpg: not an image"):
+        check_image_header(b"hello world", name="notes.jpg")
 
 
 def test_labels_are_indices_whatever_the_palette() -> None:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from ovs_jax.data.images import decode_image
 from ovs_jax.data.records import BadRecordError, CaptionSource, Source
-from ovs_jax.data.sources import open_image_text
+from ovs_jax.data.sources import PhotoCaptions, open_image_text
 
 
 @pytest.fixture
@@ -21,6 +21,7 @@ def photos(tmp_path: Path) -> Path:
 
 def _pairs(path: Path, **columns: str) -> list[tuple[str, str]]:
     source = open_image_text(path, **columns)
+    assert isinstance(source, PhotoCaptions)
     return list(zip(source.files, source.texts, strict=True))
 
 
@@ -48,6 +49,28 @@ def test_a_folder_with_captions_json_finds_photos_by_name(photos: Path) -> None:
     (photos / "a.jpg").rename(photos / "images" / "a.jpg")
     assert _pairs(photos) == [("a.jpg", "one"), ("a.jpg", "two")]
     assert len(open_image_text(photos / "captions.json")) == 2
+
+
+def test_names_without_a_suffix_are_completed_only_if_that_is_clear(photos: Path) -> None:
+    for name in ("a.png", "b.png.jpg"):
+        (photos / name).write_bytes((photos / "a.jpg").read_bytes())
+    captions = {"a": "which?", "a.png": "one", "b": "two", "b.png": "three", "b.png.jpg": "four"}
+    (photos / "captions.json").write_text(json.dumps(captions))
+    source = open_image_text(photos)
+    assert isinstance(source, PhotoCaptions)
+    assert dict(zip(source.texts, source.files, strict=True)) == {
+        "one": "a.png",
+        "two": "b.png",
+        "three": "b.png",
+        "four": "b.png.jpg",
+    }
+    assert source.dropped == {"several images of that name": 1}
+
+
+def test_a_folder_of_tars_is_told_to_be_ingested(photos: Path) -> None:
+    (photos / "00000.tar").write_bytes(b"")
+    with pytest.raises(ValueError, match="tar and Parquet files need 'ovs-jax data ingest' first"):
+        open_image_text(photos)
 
 
 @pytest.mark.parametrize(
@@ -144,8 +167,11 @@ def test_no_usable_pair_is_an_error_with_the_reasons(photos: Path, tmp_path: Pat
 def test_wrong_paths_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"image-text data .*nowhere does not exist"):
         open_image_text(tmp_path / "nowhere")
+    (tmp_path / "t.xlsx").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"t.xlsx: expected a folder or one of \('.csv'"):
+        open_image_text(tmp_path / "t.xlsx")
     (tmp_path / "t.parquet").write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match=r"t.parquet: expected a folder or one of \('.csv'"):
+    with pytest.raises(ValueError, match=r"t.parquet: not a Parquet file"):
         open_image_text(tmp_path / "t.parquet")
     (tmp_path / "t.csv").write_bytes(b"image,caption\n\xff\xfe")
     with pytest.raises(ValueError, match=r"t.csv: expected UTF-8 text"):

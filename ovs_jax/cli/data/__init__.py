@@ -1,6 +1,10 @@
 """Looks at data, and prepares it for training and evaluation.
 
 Examples:
+  ovs-jax data ingest cc12m/ shards/cc12m
+        shards from tars, tables or folders of images and captions
+  ovs-jax data check shards/cc12m
+        whether they are whole
   ovs-jax data entities captions.csv
         how much of your captions each entity rule masks
 """
@@ -9,6 +13,8 @@ import argparse
 import importlib
 
 ACTIONS = {
+    "ingest": "turn images with captions into shards: tars, tables, folders, TFDS",
+    "check": "check that data is whole",
     "entities": "how much of the captions each entity rule masks, with examples",
 }
 
