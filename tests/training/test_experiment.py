@@ -1,6 +1,6 @@
 """Experiments put together: the real model and data, on one device and on eight."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
