@@ -1,0 +1,154 @@
+"""Writes benchmarks as ``tensorflow-datasets`` of ArrayRecord files, without TensorFlow.
+
+A prepared data set is one folder ``BENCHMARK/VIEW/VERSION`` that any program reads with
+``tfds.builder_from_directory``: the image files as they were, label maps as single-channel PNGs of
+class indices (palettes and colours are gone: those who decode them get indices). It appears under
+its name only when it is whole. Two preparations of the same data must not run at the same time.
+"""
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import Integer
+from PIL import Image
+
+from ovs_jax.data.benchmarks.catalogue import Benchmark, View, find_view, open_benchmark
+from ovs_jax.data.benchmarks.check import checked
+from ovs_jax.data.benchmarks.prepared import VERSION, read_info
+from ovs_jax.data.records import Record, Source
+
+_log = logging.getLogger(__name__)
+
+
+class BenchmarkBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Iterates over the sources of an opened benchmark and stores their records.
+
+    One subclass a benchmark, made by `prepare_benchmark`, has its name.
+    """
+
+    VERSION = tfds.core.Version(VERSION)
+
+    def __init__(self, view: View, sources: Mapping[str, Source], **options: Any):
+        self._view = view
+        self._sources = sources
+        super().__init__(**options)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        view = self._view
+        features: dict[str, Any] = {"image": tfds.features.Image(), "key": tfds.features.Text()}
+        facts: dict[str, Any] = {"view": view.name}
+        if view.classes is None:
+            features["label_index"] = tfds.features.ClassLabel(num_classes=1000)
+        else:
+            features["label"] = tfds.features.Image(
+                shape=(None, None, 1), dtype=_depth(view), encoding_format="png"
+            )
+            features["label_key"] = tfds.features.Text()
+            facts |= {
+                "class_set": view.classes.name,
+                "classes": list(view.classes.names),
+                "ignore_label": view.ignore_label,
+                "note": view.note,
+            }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=f"{self.name} with the labels of {view.name}, by ovs_jax.",
+            features=tfds.features.FeaturesDict(features),
+            metadata=tfds.core.MetadataDict(facts),
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, Record]]]:
+        return {split: self._generate_examples(split) for split in self._sources}
+
+    def _generate_examples(self, split: str) -> Iterator[tuple[int, Record]]:
+        source = self._sources[split]
+        for index in range(len(source)):
+            record = dict(source[index])
+            checked(record, self._view)
+            if "label" in record:
+                record["label"] = encode_label(record["label"].astype(_depth(self._view)))
+            yield index, record
+
+
+def _depth(view: View) -> type[np.uint8] | type[np.uint16]:
+    return np.uint8 if (view.ignore_label or 0) <= 255 else np.uint16
+
+
+def encode_label(label: Integer[np.ndarray, "h w"]) -> bytes:
+    """A single-channel PNG of class indices, 8 or 16 bits as the array has."""
+    file = BytesIO()
+    Image.fromarray(label).save(file, "PNG")
+    return file.getvalue()
+
+
+def prepare_benchmark(
+    name: str, root: str | Path, out: str | Path, *, splits: Sequence[str] = ()
+) -> Path:
+    """Writes a benchmark as a prepared data set, which `open_benchmark` opens faster and anywhere.
+
+    Args:
+      name: of the benchmark, or of the class list to convert its labels to.
+      root: the folder of the official download.
+      out: the folder to write into.
+      splits: which parts; the evaluated one by default.
+
+    Returns:
+      The folder of the data set, ``OUT/BENCHMARK/VIEW/VERSION``.
+
+    Raises:
+      FileNotFoundError, ValueError: as `open_benchmark`; also a file that cannot be used, by name.
+      FileExistsError: it was prepared before.
+      OSError: it cannot be written; nothing is left then.
+    """
+    benchmark, view = find_view(name)
+    splits = tuple(splits) or benchmark.splits[:1]
+    sources = {split: open_benchmark(view.name, root, split=split) for split in splits}
+    folder = Path(out) / benchmark.name / view.name / VERSION
+    if read_info(folder) is not None or folder.exists():
+        raise FileExistsError(
+            f"prepared data {folder} exists; remove it first, or choose another --out"
+        )
+    _remove_unfinished(folder)
+    builder = _builder_of(benchmark)(
+        view,
+        sources,
+        data_dir=str(out),
+        config=tfds.core.BuilderConfig(name=view.name, description=view.note or view.name),
+        file_format="array_record",
+    )
+    try:
+        with tempfile.TemporaryDirectory() as nothing:
+            builder.download_and_prepare(download_dir=nothing)
+    finally:
+        _remove_empty(folder, Path(out))
+    return folder
+
+
+def _builder_of(benchmark: Benchmark) -> type[BenchmarkBuilder]:
+    words = "".join(word.capitalize() for word in benchmark.name.split("_"))
+    return type(
+        words, (BenchmarkBuilder,), {"name": benchmark.name, "__module__": __name__},
+        skip_registration=True,
+    )  # fmt: skip
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """What a preparation that was killed could not remove itself."""
+    for left in folder.parent.glob(f"incomplete.*_{folder.name}"):
+        _log.warning("%s: removing what an interrupted preparation left", left)
+        shutil.rmtree(left)
+
+
+def _remove_empty(folder: Path, out: Path) -> None:
+    """The folders above one that did not come to be, up to what was there before."""
+    for parent in (folder.parent, folder.parent.parent, out):
+        if parent.is_dir() and not any(parent.iterdir()):
+            parent.rmdir()
