@@ -10,6 +10,7 @@ import importlib
 
 ACTIONS = {
     "entities": "how much of the captions each entity rule masks, with examples",
+    "prepare": "convert the official download of a benchmark to ArrayRecord files",
 }
 
 

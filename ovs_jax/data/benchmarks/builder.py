@@ -1,6 +1,6 @@
 """Writes benchmarks as ``tensorflow-datasets`` of ArrayRecord files, without TensorFlow.
 
-A prepared data set is one folder ``BENCHMARK/VIEW/VERSION`` that any program reads with
+A prepared data set is one folder ``VIEW/VERSION`` that any program reads with
 ``tfds.builder_from_directory``: the image files as they were, label maps as single-channel PNGs of
 class indices (palettes and colours are gone: those who decode them get indices). It appears under
 its name only when it is whole. Two preparations of the same data must not run at the same time.
@@ -10,7 +10,8 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from io import BytesIO
+from contextlib import redirect_stdout
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import Integer
 from PIL import Image
 
-from ovs_jax.data.benchmarks.catalogue import Benchmark, View, find_view, open_benchmark
+from ovs_jax.data.benchmarks.catalogue import View, find_view, open_benchmark
 from ovs_jax.data.benchmarks.check import checked
 from ovs_jax.data.benchmarks.prepared import VERSION, read_info
 from ovs_jax.data.records import Record, Source
@@ -30,20 +31,21 @@ _log = logging.getLogger(__name__)
 class BenchmarkBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Iterates over the sources of an opened benchmark and stores their records.
 
-    One subclass a benchmark, made by `prepare_benchmark`, has its name.
+    One subclass a view, made by `prepare_benchmark`, has its name.
     """
 
     VERSION = tfds.core.Version(VERSION)
 
-    def __init__(self, view: View, sources: Mapping[str, Source], **options: Any):
+    def __init__(self, view: View, sources: Mapping[str, Source], *, root: Path, **options: Any):
         self._view = view
         self._sources = sources
+        self._root = root
         super().__init__(**options)
 
     def _info(self) -> tfds.core.DatasetInfo:
         view = self._view
         features: dict[str, Any] = {"image": tfds.features.Image(), "key": tfds.features.Text()}
-        facts: dict[str, Any] = {"view": view.name}
+        facts: dict[str, Any] = {}
         if view.classes is None:
             features["label_index"] = tfds.features.ClassLabel(num_classes=1000)
         else:
@@ -51,7 +53,7 @@ class BenchmarkBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 shape=(None, None, 1), dtype=_depth(view), encoding_format="png"
             )
             features["label_key"] = tfds.features.Text()
-            facts |= {
+            facts = {
                 "class_set": view.classes.name,
                 "classes": list(view.classes.names),
                 "ignore_label": view.ignore_label,
@@ -59,7 +61,7 @@ class BenchmarkBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             }
         return tfds.core.DatasetInfo(
             builder=self,
-            description=f"{self.name} with the labels of {view.name}, by ovs_jax.",
+            description=f"{find_view(view.name)[0].name} with the labels of {view.name}.",
             features=tfds.features.FeaturesDict(features),
             metadata=tfds.core.MetadataDict(facts),
             disable_shuffling=True,
@@ -75,6 +77,8 @@ class BenchmarkBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             checked(record, self._view)
             if "label" in record:
                 record["label"] = encode_label(record["label"].astype(_depth(self._view)))
+            for name in record.keys() & {"key", "label_key"}:  # no paths of this machine
+                record[name] = Path(record[name]).relative_to(self._root).as_posix()
             yield index, record
 
 
@@ -101,7 +105,7 @@ def prepare_benchmark(
       splits: which parts; the evaluated one by default.
 
     Returns:
-      The folder of the data set, ``OUT/BENCHMARK/VIEW/VERSION``.
+      The folder of the data set, ``OUT/VIEW/VERSION``.
 
     Raises:
       FileNotFoundError, ValueError: as `open_benchmark`; also a file that cannot be used, by name.
@@ -110,34 +114,31 @@ def prepare_benchmark(
     """
     benchmark, view = find_view(name)
     splits = tuple(splits) or benchmark.splits[:1]
+    root = Path(root)
     sources = {split: open_benchmark(view.name, root, split=split) for split in splits}
-    folder = Path(out) / benchmark.name / view.name / VERSION
+    folder = Path(out) / view.name / VERSION
     if read_info(folder) is not None or folder.exists():
         raise FileExistsError(
             f"prepared data {folder} exists; remove it first, or choose another --out"
         )
     _remove_unfinished(folder)
-    builder = _builder_of(benchmark)(
-        view,
-        sources,
-        data_dir=str(out),
-        config=tfds.core.BuilderConfig(name=view.name, description=view.note or view.name),
-        file_format="array_record",
+    builder = _builder_of(view)(
+        view, sources, root=root, data_dir=str(out), file_format="array_record"
     )
     try:
-        with tempfile.TemporaryDirectory() as nothing:
+        with tempfile.TemporaryDirectory() as nothing, redirect_stdout(StringIO()):
             builder.download_and_prepare(download_dir=nothing)
     finally:
-        _remove_empty(folder, Path(out))
+        for parent in (folder.parent, Path(out)):
+            if parent.is_dir() and not any(parent.iterdir()):
+                parent.rmdir()
     return folder
 
 
-def _builder_of(benchmark: Benchmark) -> type[BenchmarkBuilder]:
-    words = "".join(word.capitalize() for word in benchmark.name.split("_"))
-    return type(
-        words, (BenchmarkBuilder,), {"name": benchmark.name, "__module__": __name__},
-        skip_registration=True,
-    )  # fmt: skip
+def _builder_of(view: View) -> type[BenchmarkBuilder]:
+    words = "".join(word.capitalize() for word in view.name.split("_"))
+    parts = {"name": view.name, "__module__": __name__}
+    return type(words, (BenchmarkBuilder,), parts, skip_registration=True)
 
 
 def _remove_unfinished(folder: Path) -> None:
@@ -145,10 +146,3 @@ def _remove_unfinished(folder: Path) -> None:
     for left in folder.parent.glob(f"incomplete.*_{folder.name}"):
         _log.warning("%s: removing what an interrupted preparation left", left)
         shutil.rmtree(left)
-
-
-def _remove_empty(folder: Path, out: Path) -> None:
-    """The folders above one that did not come to be, up to what was there before."""
-    for parent in (folder.parent, folder.parent.parent, out):
-        if parent.is_dir() and not any(parent.iterdir()):
-            parent.rmdir()

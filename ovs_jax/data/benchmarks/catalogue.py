@@ -229,7 +229,7 @@ def open_benchmark(name: str, root: str | Path, *, split: str | None = None) -> 
 
 def _open_prepared(benchmark: Benchmark, view: View, root: Path, split: str) -> Source | None:
     names = [view.name, *(other.name for other in benchmark.views if other is not view)]
-    folder = find_prepared(root, benchmark.name, names)
+    folder = find_prepared(root, names)
     if folder is None:
         return None
     records = open_prepared(folder, split)

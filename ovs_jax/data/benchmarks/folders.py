@@ -18,7 +18,7 @@ class LabelledPhotos:
 
     Attributes:
       root: the folder that all files are relative to.
-      images: one file a record; its key.
+      images: one file a record.
       labels: one file a record.
     """
 
@@ -35,10 +35,10 @@ class LabelledPhotos:
         Raises:
           BadRecordError: one of the files is gone or cannot be read.
         """
-        image, label = self.images[index], self.labels[index]
+        image, label = str(self.root / self.images[index]), str(self.root / self.labels[index])
         return {
-            "image": read_image_file(self.root / image),
-            "label": read_image_file(self.root / label),
+            "image": read_image_file(image),
+            "label": read_image_file(label),
             "key": image,
             "label_key": label,
         }
@@ -89,7 +89,7 @@ def open_voc(
     if missing:
         raise FileNotFoundError(
             f"{what} {root}, split '{split}': {len(missing)} of {2 * len(names)} files are "
-            f"missing, first {missing[0]}"
+            f"missing, first {root / missing[0]}"
         )
     return _not_empty(f"{what} {root}, split '{split}'", root, images, maps)
 
@@ -135,7 +135,7 @@ def paired(
         if names:
             files = images if "images have" in fault else labels
             raise FileNotFoundError(
-                f"{what}: {len(names)} of {len(files)} {fault}, first {files[names[0]]}"
+                f"{what}: {len(names)} of {len(files)} {fault}, first {root / files[names[0]]}"
             )
     names = sorted(images)
     return _not_empty(what, root, [images[i] for i in names], [labels[i] for i in names])

@@ -26,7 +26,7 @@ class ClassifiedPhotos:
 
     Attributes:
       root: the folder that all files are relative to.
-      images: one file a record; its key.
+      images: one file a record.
       classes: one class index a record, in the order of the synsets.
     """
 
@@ -43,9 +43,9 @@ class ClassifiedPhotos:
         Raises:
           BadRecordError: the file is gone or cannot be read.
         """
-        key = self.images[index]
+        key = str(self.root / self.images[index])
         return {
-            "image": read_image_file(self.root / key),
+            "image": read_image_file(key),
             "label_index": self.classes[index],
             "key": key,
         }

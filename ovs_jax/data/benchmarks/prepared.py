@@ -4,7 +4,7 @@ Nothing is decoded on reading; records have the bytes that were stored.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,11 @@ class PreparedFolder:
 
     Attributes:
       folder: the one with ``dataset_info.json``.
-      benchmark: its name.
-      view: what its labels mean.
+      view: its name, which is what its labels mean.
       splits: how many records each split has.
     """
 
     folder: Path
-    benchmark: str
     view: str
     splits: dict[str, int]
 
@@ -67,22 +65,20 @@ class PreparedRecords:
 def _open(records: PreparedRecords) -> Any:
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder_from_directory(str(records.prepared.folder))
-    features: Any = builder.info.features
-    encoded = [name for name in ("image", "label") if name in features]
+    builder: Any = tfds.builder_from_directory(str(records.prepared.folder))
+    encoded = [name for name in ("image", "label") if name in builder.info.features]
     return builder.as_data_source(
         split=records.split, decoders={name: tfds.decode.SkipDecoding() for name in encoded}
     )
 
 
-def find_prepared(root: Path, benchmark: str, views: Iterable[str]) -> PreparedFolder | None:
+def find_prepared(root: Path, views: Sequence[str]) -> PreparedFolder | None:
     """A prepared data set at or below a folder.
 
     Args:
       root: what ``ovs-jax data prepare`` was given as ``--out``, or a folder on the way from there
         to the data.
-      benchmark: the name of the data set.
-      views: the readings of its labels, the preferred one first.
+      views: the names that will do, the preferred one first.
 
     Returns:
       The first that is there, None where there is none.
@@ -92,16 +88,13 @@ def find_prepared(root: Path, benchmark: str, views: Iterable[str]) -> PreparedF
     """
     own = read_info(root)
     if own is not None:
-        if own.benchmark != benchmark or own.view not in (views := [*views]):
-            raise ValueError(
-                f"{benchmark} data {root}: expected one of {views}, got the prepared data set "
-                f"{own.benchmark}/{own.view}"
-            )
+        if own.view not in views:
+            raise ValueError(f"prepared data {root}: expected {' or '.join(views)}, got {own.view}")
         return own
     for view in views:
-        for below in (f"{benchmark}/{view}/{VERSION}", f"{view}/{VERSION}", VERSION):
+        for below in (f"{view}/{VERSION}", VERSION):
             found = read_info(root / below)
-            if found is not None and (found.benchmark, found.view) == (benchmark, view):
+            if found is not None and found.view == view:
                 return found
     return None
 
@@ -122,12 +115,11 @@ def read_info(folder: Path) -> PreparedFolder | None:
         return PreparedFolder(
             folder,
             info["name"],
-            info["configName"],
             {split["name"]: sum(map(int, split["shardLengths"])) for split in info["splits"]},
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"prepared data {file}: expected a description with name, configName and splits "
+            f"prepared data {file}: expected a description with name and splits "
             f"({type(error).__name__}: {error})"
         ) from error
 
@@ -140,7 +132,7 @@ def open_prepared(prepared: PreparedFolder, split: str) -> PreparedRecords:
     """
     if not prepared.splits.get(split):
         raise ValueError(
-            f"{prepared.benchmark} data {prepared.folder}: split '{split}' is not there; found "
+            f"prepared data {prepared.folder}: split '{split}' is not there; found "
             f"{sorted(prepared.splits)}"
         )
     return PreparedRecords(prepared, split)
