@@ -77,8 +77,10 @@ class BenchmarkBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             checked(record, self._view)
             if "label" in record:
                 record["label"] = encode_label(record["label"].astype(_depth(self._view)))
-            for name in record.keys() & {"key", "label_key"}:  # no paths of this machine
-                record[name] = Path(record[name]).relative_to(self._root).as_posix()
+            for name in record.keys() & {"key", "label_key"}:
+                path = Path(record[name])
+                if path.is_relative_to(self._root):  # the data may be read on another machine
+                    record[name] = path.relative_to(self._root).as_posix()
             yield index, record
 
 

@@ -121,12 +121,13 @@ def coco_objects_ovsegmentor() -> Table:
     """The conversion that OVSegmentor's scores were made with, which leaves stuff unmapped.
 
     Stuff becomes 81, which names no class of the list: such pixels are no part of any class's true
-    area, but predictions there count in the union. Unlabelled pixels stay ignored.
+    area, but predictions there count in the union. Unlabelled pixels are background as in
+    `coco_objects`.
     """
     objects = coco_objects()
     stuff = {id_: 81 for id_ in _coco_ids() if id_ >= COCO_THINGS}
     things = {id_: int(objects[id_]) for id_ in _coco_ids() if id_ < COCO_THINGS}
-    return table({**things, **stuff, 255: IGNORE})
+    return table({**things, **stuff, 255: 0})
 
 
 def derive(stored: Table, wanted: Table) -> Table | None:

@@ -108,8 +108,13 @@ def open_labelled_folders(images: str | Path, labels: str | Path) -> LabelledPho
     here = Path()
     maps = by_stem(files_in(here, str(labels), suffixes=LABEL_SUFFIXES))
     photos = by_stem(files_in(here, str(images), suffixes=IMAGE_SUFFIXES))
-    photos = {name: file for name, file in photos.items() if name in maps}
-    return paired(f"labelled photos {images}, {labels}", here, photos, maps)
+    what = f"labelled photos {images}, {labels}"
+    missing = [images / f"{name}.jpg" for name in maps if name not in photos]
+    if missing:
+        raise FileNotFoundError(
+            f"{what}: {len(missing)} of {2 * len(maps)} files are missing, first {missing[0]}"
+        )
+    return paired(what, here, {name: photos[name] for name in maps}, maps)
 
 
 def paired(

@@ -85,22 +85,20 @@ def ade20k(root: Path, split: str) -> Layout:
 def ade20k_full(root: Path, split: str) -> Layout:
     """ADE20K 2021: ``images/ADE/validation`` with a ``_seg.png`` beside every photograph.
 
-    Where the root holds ``annotations_detectron2`` (or ``annotations``) with converted label maps,
-    8 or 16 bits of indices with 65535 where nothing is judged, those are read: published scores
+    Where the root holds ``images_detectron2`` and ``annotations_detectron2``, with label maps of 16
+    bits that have class indices and 65535 where nothing is judged, those are read: published scores
     were made with them, whose short side is at most 512.
     """
     what = "ade20k_full data"
     folder = {"val": "validation", "train": "training"}[split]
-    official = [f"{top}images/ADE/{folder}" for top in ("", "ADE20K_2021_17_01/")]
-    converted = [
-        (f"{top}images{kind}/{folder}", f"{top}annotations{kind}/{folder}")
-        for top in ("", "ADE20K_2021_17_01/")
-        for kind in ("_detectron2", "")
-    ]
-    for images, labels in converted:
-        if (root / labels).is_dir():
-            return _same_names(what, root, [images], [labels])
-    top = locate(what, root, [*official, *(labels for _, labels in converted)])
+    tops = ("", "ADE20K_2021_17_01/")
+    official, photos, maps = (
+        [f"{top}{kind}/{folder}" for top in tops]
+        for kind in ("images/ADE", "images_detectron2", "annotations_detectron2")
+    )
+    if any((root / labels).is_dir() for labels in maps):
+        return _same_names(what, root, photos, maps)
+    top = locate(what, root, [*official, *maps])
     images, labels = {}, {}
     for path in _within(root, top):
         if path.endswith("_seg.png"):
