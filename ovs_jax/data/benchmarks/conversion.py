@@ -48,20 +48,21 @@ def convert(
       name: the file, for messages.
 
     Raises:
-      BadRecordError: the map has ids that the data set does not have.
+      BadRecordError: the map has ids that the data set does not have, or no pixel.
     """
-    inside = (label >= 0) & (label < len(table))
-    converted = table[np.where(inside, label, 0)]
-    unknown = ~inside | (converted == UNKNOWN)
-    if unknown.any():
-        ids = np.unique(label[unknown])
-        raise BadRecordError(
-            name,
-            "unknown label ids",
-            f"got {ids[:8].tolist()} in {int(unknown.sum())} pixels, expected "
-            f"{_ranges(np.flatnonzero(table != UNKNOWN))}",
-        )
-    return converted
+    if label.size and label.min() >= 0 and label.max() < len(table):
+        converted = np.take(table, label)
+        if converted.min() > UNKNOWN:
+            return converted
+    ids, counts = np.unique(label, return_counts=True)
+    known = np.flatnonzero(table > UNKNOWN)
+    unknown = ~np.isin(ids, known)
+    raise BadRecordError(
+        name,
+        "unknown label ids",
+        f"got {ids[unknown][:8].tolist()} in {counts[unknown].sum()} pixels, expected "
+        f"{_ranges(known)}",
+    )
 
 
 def _ranges(ids: np.ndarray) -> str:

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scipy.io import loadmat
-
 from ovs_jax.data.benchmarks.folders import files_in, locate
 from ovs_jax.data.sources import IMAGE_SUFFIXES, read_image_file
 from ovs_jax.text.class_sets import imagenet_synsets
@@ -127,6 +125,8 @@ def _from_table(file: Path) -> dict[str, str]:
 
 def _from_devkit(truth: Path, meta: Path) -> dict[str, str]:
     """Line n is the class of image n, numbered as the kit numbers synsets, not alphabetically."""
+    from scipy.io import loadmat  # slow to import, and needed only here
+
     synsets = loadmat(meta, squeeze_me=True)["synsets"]
     by_number = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets}
     numbers = [int(word) for word in truth.read_text(encoding="utf-8").split()]
