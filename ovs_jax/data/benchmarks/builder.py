@@ -7,13 +7,14 @@ its name only when it is whole. Two preparations of the same data must not run a
 """
 
 import logging
+import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -22,7 +23,7 @@ from PIL import Image
 
 from ovs_jax.data.benchmarks.catalogue import View, find_view, open_benchmark
 from ovs_jax.data.benchmarks.check import checked
-from ovs_jax.data.benchmarks.prepared import VERSION, read_info
+from ovs_jax.data.benchmarks.prepared import INCOMPLETE, VERSION
 from ovs_jax.data.records import Record, Source
 
 _log = logging.getLogger(__name__)
@@ -119,21 +120,26 @@ def prepare_benchmark(
     root = Path(root)
     sources = {split: open_benchmark(view.name, root, split=split) for split in splits}
     folder = Path(out) / view.name / VERSION
-    if read_info(folder) is not None or folder.exists():
+    if folder.exists():
         raise FileExistsError(
             f"prepared data {folder} exists; remove it first, or choose another --out"
         )
-    _remove_unfinished(folder)
-    builder = _builder_of(view)(
-        view, sources, root=root, data_dir=str(out), file_format="array_record"
-    )
+    _remove_unfinished(Path(out), view)
+    draft = Path(out) / f"{INCOMPLETE}{view.name}.{uuid4().hex}"
     try:
-        with tempfile.TemporaryDirectory() as nothing, redirect_stdout(StringIO()):
-            builder.download_and_prepare(download_dir=nothing)
+        draft.mkdir(parents=True)
+        builder = _builder_of(view)(
+            view, sources, root=root, data_dir=str(draft), file_format="array_record"
+        )
+        with redirect_stdout(StringIO()):  # it speaks of downloads, of which there are none
+            builder.download_and_prepare(download_dir=str(draft / "downloads"))
+        _force_to_disk(draft / view.name)
+        folder.parent.mkdir(exist_ok=True)
+        (draft / view.name / VERSION).rename(folder)
     finally:
-        for parent in (folder.parent, Path(out)):
-            if parent.is_dir() and not any(parent.iterdir()):
-                parent.rmdir()
+        shutil.rmtree(draft, ignore_errors=True)
+        if Path(out).is_dir() and not any(Path(out).iterdir()):
+            Path(out).rmdir()
     return folder
 
 
@@ -143,8 +149,17 @@ def _builder_of(view: View) -> type[BenchmarkBuilder]:
     return type(words, (BenchmarkBuilder,), parts, skip_registration=True)
 
 
-def _remove_unfinished(folder: Path) -> None:
+def _force_to_disk(folder: Path) -> None:
+    for path in (*folder.rglob("*"), folder):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _remove_unfinished(out: Path, view: View) -> None:
     """What a preparation that was killed could not remove itself."""
-    for left in folder.parent.glob(f"incomplete.*_{folder.name}"):
+    for left in out.glob(f"{INCOMPLETE}{view.name}.*"):
         _log.warning("%s: removing what an interrupted preparation left", left)
         shutil.rmtree(left)

@@ -47,14 +47,16 @@ class Benchmark:
     Attributes:
       name: what commands call it.
       views: the class lists that its labels can be read as; the first is the usual one.
-      splits: which there are, the evaluated one first. VOC and Context also have any other list.
+      splits: which there are, the evaluated one first.
       find: finds its official files below a folder.
+      listed: whether splits are files of names, of which there may be others.
     """
 
     name: str
     views: tuple[View, ...]
     splits: tuple[str, ...] = ("val", "train")
     find: Callable[[Path, str], Any] = field(kw_only=True)
+    listed: bool = field(default=False, kw_only=True)
 
     @property
     def class_sets(self) -> tuple[str, ...]:
@@ -120,6 +122,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
                 _view("voc20", drop_zero(20, stored_ignore=True), note="background is not judged"),
             ),
             find=layouts.pascal_voc,
+            listed=True,
         ),
         Benchmark(
             "pascal_context",
@@ -130,6 +133,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
                 ),
             ),
             find=layouts.pascal_context,
+            listed=True,
         ),
         Benchmark(
             "coco_object",
@@ -216,7 +220,7 @@ def open_benchmark(name: str, root: str | Path, *, split: str | None = None) -> 
     prepared = _open_prepared(benchmark, view, root, split)
     if prepared is not None:
         return prepared
-    if split not in benchmark.splits and not benchmark.name.startswith("pascal"):
+    if split not in benchmark.splits and not benchmark.listed:
         raise ValueError(
             f"{benchmark.name} data {root}: split '{split}' is unknown, expected one of "
             f"{list(benchmark.splits)}"

@@ -11,6 +11,8 @@ from typing import Any
 
 VERSION = "1.0.0"
 INFO = "dataset_info.json"
+INCOMPLETE = "incomplete."
+"""How the names of folders begin that are still being written, here and in the library."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def read_info(folder: Path) -> PreparedFolder | None:
     file = folder / INFO
     if not file.is_file():
         return None
-    if folder.name.startswith("incomplete."):
+    if any(part.startswith(INCOMPLETE) for part in folder.absolute().parts[-3:]):
         raise ValueError(f"prepared data {folder}: its preparation was not finished")
     try:
         info = json.loads(file.read_text(encoding="utf-8"))

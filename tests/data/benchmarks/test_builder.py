@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -139,6 +140,7 @@ def test_a_killed_preparation_is_never_taken_as_whole_and_can_be_repeated(
     draw: Draw, tmp_path: Path
 ) -> None:
     root, out = draw("ade20k"), tmp_path / "out"
+    whole = prepare_benchmark("ade20k", root, tmp_path / "other")
     script = f"""
 import os, signal
 from ovs_jax.data.benchmarks import builder
@@ -160,12 +162,21 @@ builder.prepare_benchmark("ade20k", {str(root)!r}, {str(out)!r})
         check=False,
     )
     assert died.returncode == -signal.SIGKILL, died.stderr
-    assert everything(out)  # it had begun to write
+    (left,) = out.iterdir()  # it had begun to write
+    assert left.name.startswith("incomplete.ade150.")
     with pytest.raises(FileNotFoundError, match=r"images/validation does not exist"):
         open_benchmark("ade20k", out)
+    half = next(left.rglob("incomplete.*"))
+    shutil.copy(whole / "dataset_info.json", half)  # as if it had died an instant later
+    for place in (out, left, left / "ade150"):
+        with pytest.raises(FileNotFoundError, match=r"images/validation does not exist"):
+            open_benchmark("ade20k", place)
+    with pytest.raises(ValueError, match="its preparation was not finished"):
+        open_benchmark("ade20k", half)
     prepare_benchmark("ade20k", root, out)
     assert len(open_benchmark("ade20k", out)) == 2
-    assert [path.name for path in (out / "ade150").iterdir()] == ["1.0.0"]
+    assert [path.relative_to(out).as_posix() for path in out.glob("*/*")] == ["ade150/1.0.0"]
+    assert not left.exists()
 
 
 def test_label_maps_are_stored_with_eight_or_sixteen_bits() -> None:
