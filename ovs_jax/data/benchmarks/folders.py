@@ -173,9 +173,12 @@ def locate(what: str, root: Path, folders: Sequence[str]) -> str:
 
 
 def files_in(root: Path, folder: str, *, suffixes: Sequence[str]) -> Iterator[str]:
-    """The files of a folder with certain suffixes, relative to the root, sorted."""
+    """The files of a folder with certain suffixes, relative to the root, sorted.
+
+    Hidden files are left out: archives made on a Mac have ``._photo.jpg`` beside ``photo.jpg``.
+    """
     for path in sorted((root / folder).iterdir()):
-        if path.suffix.lower() in suffixes:
+        if path.suffix.lower() in suffixes and not path.name.startswith("."):
             yield f"{folder}/{path.name}"
 
 

@@ -140,9 +140,10 @@ def _ending(root: Path, folder: str, ending: str) -> dict[str, str]:
 
 
 def _within(root: Path, folder: str) -> list[str]:
-    """All files at any depth, relative to the root, sorted."""
+    """All files at any depth that are not hidden, relative to the root, sorted."""
     return sorted(
         Path(parent, name).relative_to(root).as_posix()
         for parent, _, names in os.walk(root / folder)
         for name in names
+        if not name.startswith(".")
     )

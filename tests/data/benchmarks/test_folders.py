@@ -109,6 +109,15 @@ def test_a_file_that_goes_away_later_is_a_bad_record(draw: Draw) -> None:
         source[0]
 
 
+@pytest.mark.parametrize("name", ["coco_stuff", "cityscapes", "imagenet"])
+def test_hidden_files_are_no_images(draw: Draw, name: str) -> None:
+    root = draw(name)
+    count = len(open_benchmark(name, root))
+    for file in [path for path in root.rglob("*") if path.is_file()]:
+        file.with_name(f"._{file.name}").write_bytes(b"of the Finder")
+    assert len(open_benchmark(name, root)) == count
+
+
 def test_two_folders_are_paired_by_name(draw: Draw) -> None:
     root = draw("pascal_voc")
     (root / "SegmentationClass" / "readme.md").write_text("not a map")
