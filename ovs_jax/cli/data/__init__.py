@@ -9,6 +9,7 @@ import argparse
 import importlib
 
 ACTIONS = {
+    "check": "check that data is whole",
     "entities": "how much of the captions each entity rule masks, with examples",
     "prepare": "convert the official download of a benchmark to ArrayRecord files",
 }

@@ -17,7 +17,6 @@ import argparse
 from pathlib import Path
 
 from ovs_jax.data.benchmarks.check import check_benchmark, detect
-from ovs_jax.data.check import SAMPLE, check_shards
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _check_benchmark(arguments)
     if arguments.split is not None:
         raise ValueError("--split: belongs to a benchmark; ingested data has no splits")
+    from ovs_jax.data.check import SAMPLE, check_shards
+
     report = check_shards(arguments.folder, sample=None if arguments.all else SAMPLE, progress=True)
     for fault in report.faults:
         print(fault)
