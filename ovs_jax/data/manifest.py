@@ -60,6 +60,12 @@ class Manifest:
     shards: tuple[Shard, ...] = field(repr=False)
 
 
+def is_ingested(folder: str | Path) -> bool:
+    """Whether a folder is what an ingest made, or has begun to make."""
+    folder = Path(folder)
+    return (folder / MANIFEST).is_file() or (folder / PROGRESS).is_dir()
+
+
 def read_manifest(folder: str | Path) -> Manifest:
     """Reads the manifest of an ingested folder.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ovs_jax.data.manifest import MANIFEST, PROGRESS
+from ovs_jax.data.manifest import is_ingested
 from ovs_jax.data.parquet import ParquetCaptions, read_parquet
 from ovs_jax.data.records import BadRecordError, CaptionSource
 from ovs_jax.data.shards import ShardedCaptions
@@ -110,7 +110,7 @@ def open_image_text(
         )
     path = Path(path)
     if path.is_dir():
-        if (path / MANIFEST).is_file() or (path / PROGRESS).is_dir():
+        if is_ingested(path):
             return ShardedCaptions(path)
         listed = path / "captions.json"
         if not listed.is_file():

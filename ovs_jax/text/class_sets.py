@@ -21,7 +21,7 @@ def class_set(name: str) -> ClassSet:
 
     Args:
       name: ``voc21``, ``voc20``, ``context60``, ``context59``, ``coco_object81``,
-        ``coco_stuff171``, ``coco_stuff_ovsegmentor``, ``ade150`` or ``cityscapes19``.
+        ``coco_stuff171``, ``coco_stuff_ovsegmentor``, ``ade150``, ``ade847`` or ``cityscapes19``.
 
     Returns:
       The class list; label id ``i`` is ``names[i]``.
@@ -34,3 +34,16 @@ def class_set(name: str) -> ClassSet:
         raise ValueError(f"class list '{name}' is unknown; expected one of {sorted(lists)}")
     names = tuple(lists[name])
     return ClassSet(name, names, has_background=names[0] == "background")
+
+
+def imagenet_synsets() -> tuple[str, ...]:
+    """The 1000 synsets of ImageNet (ILSVRC 2012), alphabetically: the order of its classes."""
+    return tuple(asset_json("imagenet.json"))
+
+
+def imagenet_names() -> tuple[str, ...]:
+    """The name of every class of ImageNet, as zero-shot classification words it.
+
+    Two pairs of classes share a name (missile, sunglasses), so that it is no `ClassSet`.
+    """
+    return tuple(asset_json("imagenet.json").values())

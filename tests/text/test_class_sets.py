@@ -11,6 +11,7 @@ SIZES = {
     "coco_stuff171": 171,
     "coco_stuff_ovsegmentor": 172,
     "ade150": 150,
+    "ade847": 847,
     "cityscapes19": 19,
 }
 
@@ -29,6 +30,7 @@ def test_the_background_is_first_where_there_is_one() -> None:
 def test_names_are_spelled_as_published() -> None:
     assert class_set("ade150").names[7] == "bed "
     assert class_set("voc21").names[20] == "monitor"
+    assert class_set("ade847").names[:2] == ("wall", "building, edifice")  # synonyms
 
 
 def test_an_unknown_list_is_refused_with_the_known_ones() -> None:

@@ -16,6 +16,7 @@ ACTIONS = {
     "ingest": "turn images with captions into shards: tars, tables, folders, TFDS",
     "check": "check that data is whole",
     "entities": "how much of the captions each entity rule masks, with examples",
+    "prepare": "convert the official download of a benchmark to ArrayRecord files",
 }
 
 
