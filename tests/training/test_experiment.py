@@ -1,6 +1,6 @@
 """Experiments put together: the real model and data, on one device and on eight."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,23 @@ def test_stage_2_on_eight_devices_has_the_loss_and_gradients_of_one() -> None:
     for path, array in functional.paths(one["stats"]).items():
         other = functional.paths(many["stats"])[path]
         np.testing.assert_allclose(other, array, rtol=1e-5, atol=1e-6, err_msg=path)
+
+
+def test_with_tiles_no_array_has_every_image_against_every_text() -> None:
+    def largest(tile: int) -> bool:
+        config = resolve("ovsegmentor/stage1:smoke")
+        config = replace(config, batch_size=24, objective=replace(config.objective, tile=tile))
+        batches = experiment.open_batches(config, load_tokenizer(config.data.tokenizer))
+        batch = next(batches)
+        batches.close()
+        mesh = parallel.make_mesh((1, 1, 1), devices=jax.devices()[:1])
+        plan = experiment.make_plan(config, mesh, steps=2, steps_per_epoch=2)
+        program = make_step(plan, config.objective, StepConfig()).lower(plan.shapes, batch)
+        rows = config.batch_size
+        return f"tensor<{rows}x{rows}xf32>" in program.as_text()
+
+    assert largest(0)
+    assert not largest(4)
 
 
 @pytest.mark.parametrize(
