@@ -5,13 +5,15 @@ different protocols never share a table.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from ovs_jax.evaluation.painting import TOP_CLASSES
+from ovs_jax.evaluation.painting import TOP_CLASSES, BackgroundRule
+from ovs_jax.evaluation.refinement import Pamr
 from ovs_jax.evaluation.segmenter import TEMPLATES
 from ovs_jax.evaluation.sliding import Geometry
 from ovs_jax.mapping import lookup
+from ovs_jax.text import prompts
 from ovs_jax.text.class_sets import class_set
 from ovs_jax.typing import ClassSet
 
@@ -25,8 +27,9 @@ class Protocol:
       classes: the class list, in the order of the evaluated labels.
       geometry: image size, window and stride.
       templates: prompts of a class; its embedding is the mean over them.
-      background: groups whose best class scores below ``min(background, best score of any group of
-        the window)`` are background; None where the list has none.
+      background: the threshold below which there is background; None where the list has none.
+      background_rule: what is compared with it, see `painting.background_scores`.
+      refinement: how the groups' masks are brought to the edges of the image; None for not.
       ignore_label: stored label of pixels that are not judged.
       zero_label: ``drop`` where the stored label 0 means "other" and is not judged; 1 is then the
         first class.
@@ -39,6 +42,8 @@ class Protocol:
     geometry: Geometry = field(default_factory=Geometry)
     templates: tuple[str, ...] = TEMPLATES
     background: float | None = None
+    background_rule: BackgroundRule = "best_group"
+    refinement: Pamr | None = None
     ignore_label: int = 255
     zero_label: Literal["keep", "drop"] = "keep"
     outside_labels: Literal["error", "count"] = "error"
@@ -53,23 +58,28 @@ class Protocol:
         if not self.templates:
             raise ValueError("protocol.templates: expected at least one prompt, got none")
 
+    @property
+    def title(self) -> str:
+        """The preset, and what was added to it."""
+        return self.name + (" with PAMR" if self.refinement else "")
+
     def choices(self) -> dict[str, Any]:
         """Every choice in words and numbers, ready to be printed or stored."""
-        geometry, background = self.geometry, self.background
+        geometry = self.geometry
         resize = f"short side {geometry.short_side}, long side at most {geometry.long_side}"
         return {
-            "protocol": f"{self.name}/{self.classes.name}",
+            "protocol": f"{self.title}/{self.classes.name}",
             "classes": len(self.classes),
             "resize": f"{resize}, bilinear on 8 bits" if geometry.short_side else "none",
             "window": geometry.window,
             "stride": geometry.stride,
             "prompts": list(self.templates),
+            "class embedding": "mean over the prompts, then length one",
             "group scores": f"softmax over all classes x softmax over the {TOP_CLASSES} that rank "
             "best for the whole image",
-            "background": "none"
-            if background is None
-            else f"class score below min({background:g}, best of any group)",
+            "background": self._background(),
             "pixels": "best group after bilinear resize of the maps",
+            "refinement": "none" if self.refinement is None else str(self.refinement),
             "windows": "averaged, then resized bilinearly to the original size",
             "ignored label": self.ignore_label,
             "label 0": "not judged" if self.zero_label == "drop" else "the first class",
@@ -78,42 +88,85 @@ class Protocol:
             else "only in the union of what is predicted there",
         }
 
+    def _background(self) -> str:
+        if self.background is None:
+            return "none"
+        if self.background_rule == "fixed":
+            return f"pixels that no class scores above {self.background:g}, at the original size"
+        return f"groups whose class score is below min({self.background:g}, best of any group)"
 
-_THRESHOLDS: Mapping[str, Mapping[str, float | None]] = {
-    "groupvit": {"voc21": 0.95, "context60": 0.35, "coco_object81": 0.95},
-    "ovsegmentor": {
-        "voc21": 0.95,
-        "context60": 0.35,
-        "coco_object81": 0.9,
-        "coco_stuff_ovsegmentor": 0.95,
-        "ade150": None,
-    },
+
+@dataclass(frozen=True)
+class Preset:
+    """What the protocols of one published evaluation share (facts on evaluation, section 2).
+
+    Attributes:
+      thresholds: the background threshold by class list; None for a list without background.
+      refined: thresholds that are others with PAMR.
+      background_rule: see `Protocol`.
+      templates: see `Protocol`.
+    """
+
+    thresholds: Mapping[str, float | None]
+    refined: Mapping[str, float] = field(default_factory=dict)
+    background_rule: BackgroundRule = "best_group"
+    templates: tuple[str, ...] = TEMPLATES
+
+
+_WITH_BACKGROUND = ("voc21", "context60", "coco_object81")
+_WITHOUT_BACKGROUND = ("voc20", "context59", "coco_stuff171", "cityscapes19", "ade150")
+PRESETS: Mapping[str, Preset] = {
+    "groupvit": Preset({"voc21": 0.95, "context60": 0.35, "coco_object81": 0.95}),
+    "ovsegmentor": Preset(
+        {
+            "voc21": 0.95,
+            "context60": 0.35,
+            "coco_object81": 0.9,
+            "coco_stuff_ovsegmentor": 0.95,
+            "ade150": None,
+        }
+    ),
+    "tcl": Preset(
+        dict.fromkeys(_WITH_BACKGROUND, 0.5) | dict.fromkeys(_WITHOUT_BACKGROUND),
+        refined=dict.fromkeys(_WITH_BACKGROUND, 0.4),
+        background_rule="fixed",
+        templates=prompts.TEMPLATES,
+    ),
 }
-_DROPPED_ZERO = frozenset({"ade150"})
+_DROPPED_ZERO = frozenset({"ade150", "voc20", "context59"})
 
 
 def protocol_names() -> tuple[str, ...]:
     """Every published protocol as ``preset/dataset``."""
-    return tuple(f"{preset}/{data}" for preset, sets in _THRESHOLDS.items() for data in sets)
+    return tuple(f"{name}/{data}" for name, preset in PRESETS.items() for data in preset.thresholds)
 
 
-def protocol(preset: str, dataset: str) -> Protocol:
+def protocol(preset: str, dataset: str, *, refinement: Pamr | None = None) -> Protocol:
     """A published protocol.
 
     Args:
-      preset: ``groupvit`` or ``ovsegmentor``; they share everything but thresholds.
+      preset: ``groupvit`` and ``ovsegmentor``, which share everything but thresholds, or ``tcl``:
+        80 prompts and a fixed threshold.
       dataset: the class list, such as ``voc21``.
+      refinement: added to the protocol; ``tcl`` has another threshold with it.
 
     Raises:
       ValueError: an unknown preset, or one that was never used on this class list.
     """
-    sets = lookup(_THRESHOLDS, preset, what="protocol preset")
-    background = lookup(sets, dataset, what=f"data set of protocol preset '{preset}'")
-    return Protocol(
+    choices = lookup(PRESETS, preset, what="protocol preset")
+    background = lookup(choices.thresholds, dataset, what=f"data set of protocol preset '{preset}'")
+    plain = Protocol(
         name=preset,
         classes=class_set(dataset),
         background=background,
+        background_rule=choices.background_rule,
+        templates=choices.templates,
         zero_label="drop" if dataset in _DROPPED_ZERO else "keep",
+    )
+    if refinement is None:
+        return plain
+    return replace(
+        plain, refinement=refinement, background=choices.refined.get(dataset, background)
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from ovs_jax.evaluation.confusion import Confusion
 from ovs_jax.evaluation.protocols import Protocol
-from ovs_jax.evaluation.report import Report
+from ovs_jax.evaluation.segmentation_report import SegmentationReport
 from ovs_jax.typing import ClassSet
 
 
@@ -15,7 +15,7 @@ from ovs_jax.typing import ClassSet
 def report():
     classes = ClassSet("three", ("dog", "a|b", "unicorn"))
     counts = np.asarray([[6, 2, 0], [0, 2, 0], [0, 0, 0], [0, 4, 0]])
-    return Report(
+    return SegmentationReport(
         protocol=Protocol("test", classes),
         confusion=Confusion(counts),
         groups=Confusion(np.asarray([[8, 0, 0], [0, 2, 0], [0, 0, 0], [4, 0, 0]])),
@@ -58,14 +58,14 @@ def test_markdown_prints_the_protocol_in_full_beside_the_score(report):
     assert "**mIoU 50.00**" in text
     for name in report.protocol.choices():
         assert f"| {name} |" in text
-    assert "| dog | 75.00 | 75.00 | 66.67 | 8 |" in text
+    assert "| dog | 75.00 | 75.00 | 66.67 | 8 | 6 |" in text
     assert "| a\\|b | 25.00 |" in text
-    assert "| unicorn | – | – | – | 0 |" in text
+    assert "| unicorn | – | – | – | 0 | 0 |" in text
     assert "4 judged pixels" in text
 
 
 def test_a_report_on_nothing_says_so_without_failing():
     classes = ClassSet("one", ("dog",))
-    empty = Report(Protocol("test", classes), Confusion.empty(1), Confusion.empty(1), 1, 0.0)
+    empty = SegmentationReport(Protocol("test", classes), Confusion.empty(1), Confusion.empty(1), 1, 0.0)
     assert "**mIoU –**" in empty.to_markdown()
     assert json.loads(empty.to_json())["mean_iou"] is None
