@@ -136,7 +136,7 @@ def refine(
     weights = affinities(image, extent, pamr=pamr)
     offsets = jnp.asarray(pamr.offsets, jnp.int32)
 
-    def once(_: int, masks: Array) -> Array:
+    def once(_: Array, masks: Array) -> Array:
         at = _shifts(masks, extent, pamr)
 
         def add(sum_: Array, neighbour: tuple[Array, Array]) -> tuple[Array, None]:

@@ -54,9 +54,10 @@ class Sweep:
         """
         ascending = tuple(sorted(set(map(float, thresholds))))
         if not 1 <= len(ascending) <= MOST or not all(0 <= t <= 1 for t in ascending):
+            span = f" from {ascending[0]:g} to {ascending[-1]:g}" if ascending else ""
             raise ValueError(
-                f"background sweep: expected 1 to {MOST} thresholds of 0 to 1, got "
-                f"{len(ascending)}" + (f" from {ascending[0]} to {ascending[-1]}" * bool(ascending))
+                f"background sweep: expected 1 to {MOST} thresholds of 0 to 1, "
+                f"got {len(ascending)}{span}"
             )
         return cls(ascending, np.zeros((classes + 1, classes, len(ascending) + 1), np.int64))
 
