@@ -115,7 +115,10 @@ def test_photos_that_are_all_unreadable_stop_the_first_step(refused: Refuse, pho
         ([f"--config={SMOKE}", "--config.step.accumulate=0"], "step.accumulate: expected at least"),
         ([f"--config={SMOKE}", "--config.model.encoder.patch_size=7"], "multiple of patch_size 7"),
         ([f"--config={SMOKE}", "--config.init.checkpoint=gone"], "init.checkpoint: gone holds no"),
-        ([f"--config={SMOKE}", "--config.evaluation.source=voc"], "JPEGImages does not exist"),
+        (
+            [f"--config={SMOKE}", "--config.evaluation.source=benchmark"],
+            "evaluation.folder: expected",
+        ),
     ],
 )
 def test_configs_that_cannot_be_run(

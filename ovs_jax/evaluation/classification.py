@@ -16,7 +16,7 @@ from ovs_jax.evaluation.confusion import sum_over_hosts
 from ovs_jax.evaluation.loading import decoded_image, image_count, load_ahead, naming_record
 from ovs_jax.evaluation.report import Report, percent, shown
 from ovs_jax.evaluation.segmenter import Segmenter
-from ovs_jax.evaluation.whole_images import BATCH, Seen, View, embed
+from ovs_jax.evaluation.whole_images import BATCH, CenterCrop, Seen, embed
 
 TOP = 5
 """A class is found if it is among so many that score best."""
@@ -31,14 +31,14 @@ class ClassificationProtocol:
       names: the class names, by class index. Names may repeat, as two of ImageNet do.
       prompt_set: what the prompts are called.
       templates: the prompts of a class.
-      view: what the model sees of an image.
+      crop: what the model sees of an image.
     """
 
     class_list: str
     names: tuple[str, ...]
     prompt_set: str
     templates: tuple[str, ...]
-    view: View
+    crop: CenterCrop
 
     def __post_init__(self) -> None:
         if not self.names or not self.templates:
@@ -52,7 +52,7 @@ class ClassificationProtocol:
         return {
             "protocol": f"classification/{self.class_list}",
             "classes": len(self.names),
-            "image": str(self.view),
+            "image": str(self.crop),
             "prompt set": f"{self.prompt_set} ({len(self.templates)})",
             "prompts": list(self.templates),
             "class embedding": "mean over the prompts, then length one",
@@ -193,4 +193,4 @@ def _load(source: Source, protocol: ClassificationProtocol, index: int) -> Seen[
                 f"label_index: expected 0 to {len(protocol.names) - 1} for class list "
                 f"'{protocol.class_list}', got {label!r}"
             )
-        return Seen(protocol.view(decoded_image(record, key)), int(label))
+        return Seen(protocol.crop(decoded_image(record, key)), int(label))

@@ -55,5 +55,6 @@ def programs(static: functional.Static) -> Programs:
         scores = group_scores(image, groups, unit, scale=scale)
         return scores if threshold is None else add_background(scores, threshold, rule=rule)
 
-    compiled = map(jax.jit, (features, image, text))
-    return Programs(*compiled, jax.jit(tables, static_argnames="rule"))
+    return Programs(
+        jax.jit(features), jax.jit(image), jax.jit(text), jax.jit(tables, static_argnames="rule")
+    )

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from ovs_jax.data.benchmarks import find_view
 from ovs_jax.evaluation.painting import TOP_CLASSES, BackgroundRule
 from ovs_jax.evaluation.refinement import Pamr
 from ovs_jax.evaluation.segmenter import TEMPLATES
 from ovs_jax.evaluation.sliding import Geometry
 from ovs_jax.mapping import lookup
 from ovs_jax.text import prompts
-from ovs_jax.text.class_sets import class_set
 from ovs_jax.typing import ClassSet
 
 
@@ -33,6 +33,7 @@ class Protocol:
       ignore_label: stored label of pixels that are not judged.
       zero_label: ``drop`` where the stored label 0 means "other" and is not judged; 1 is then the
         first class.
+      note: what is peculiar to the labels, in words.
       outside_labels: whether a stored label that names no class is an ``error`` or enters only the
         union of what is predicted there (``count``, as the published metric has it).
     """
@@ -46,6 +47,7 @@ class Protocol:
     refinement: Pamr | None = None
     ignore_label: int = 255
     zero_label: Literal["keep", "drop"] = "keep"
+    note: str = ""
     outside_labels: Literal["error", "count"] = "error"
 
     def __post_init__(self) -> None:
@@ -60,15 +62,16 @@ class Protocol:
 
     @property
     def title(self) -> str:
-        """The preset, and what was added to it."""
-        return self.name + (" with PAMR" if self.refinement else "")
+        """The preset, what was added to it, and the class list."""
+        preset = self.name + (" with PAMR" if self.refinement else "")
+        return f"{preset} / {self.classes.name}" + (f" ({self.note})" if self.note else "")
 
     def choices(self) -> dict[str, Any]:
         """Every choice in words and numbers, ready to be printed or stored."""
         geometry = self.geometry
         resize = f"short side {geometry.short_side}, long side at most {geometry.long_side}"
         return {
-            "protocol": f"{self.title}/{self.classes.name}",
+            "protocol": f"{self.name}/{self.classes.name}",
             "classes": len(self.classes),
             "resize": f"{resize}, bilinear on 8 bits" if geometry.short_side else "none",
             "window": geometry.window,
@@ -82,6 +85,7 @@ class Protocol:
             "refinement": "none" if self.refinement is None else str(self.refinement),
             "windows": "averaged, then resized bilinearly to the original size",
             "ignored label": self.ignore_label,
+            "labels": self.note or "as the class list has them",
             "label 0": "not judged" if self.zero_label == "drop" else "the first class",
             "labels of no class": "an error"
             if self.outside_labels == "error"
@@ -122,18 +126,20 @@ PRESETS: Mapping[str, Preset] = {
             "voc21": 0.95,
             "context60": 0.35,
             "coco_object81": 0.9,
+            "coco_object81_ovsegmentor": 0.9,
             "coco_stuff_ovsegmentor": 0.95,
             "ade150": None,
         }
     ),
     "tcl": Preset(
-        dict.fromkeys(_WITH_BACKGROUND, 0.5) | dict.fromkeys(_WITHOUT_BACKGROUND),
+        {**dict.fromkeys(_WITH_BACKGROUND, 0.5), **dict.fromkeys(_WITHOUT_BACKGROUND)},
         refined=dict.fromkeys(_WITH_BACKGROUND, 0.4),
         background_rule="fixed",
         templates=prompts.TEMPLATES,
     ),
 }
 _DROPPED_ZERO = frozenset({"ade150", "voc20", "context59"})
+_OUTSIDE = frozenset({"coco_object81_ovsegmentor"})
 
 
 def protocol_names() -> tuple[str, ...]:
@@ -147,7 +153,8 @@ def protocol(preset: str, dataset: str, *, refinement: Pamr | None = None) -> Pr
     Args:
       preset: ``groupvit`` and ``ovsegmentor``, which share everything but thresholds, or ``tcl``:
         80 prompts and a fixed threshold.
-      dataset: the class list, such as ``voc21``.
+      dataset: the class list, such as ``voc21``, or another reading of a benchmark's labels
+        (`data.benchmarks.find_view`).
       refinement: added to the protocol; ``tcl`` has another threshold with it.
 
     Raises:
@@ -155,13 +162,19 @@ def protocol(preset: str, dataset: str, *, refinement: Pamr | None = None) -> Pr
     """
     choices = lookup(PRESETS, preset, what="protocol preset")
     background = lookup(choices.thresholds, dataset, what=f"data set of protocol preset '{preset}'")
+    view = find_view(dataset)[1]
+    if view.classes is None or view.ignore_label is None:
+        raise ValueError(f"protocol: expected a data set with label maps, got '{dataset}'")
     plain = Protocol(
         name=preset,
-        classes=class_set(dataset),
+        classes=view.classes,
         background=background,
         background_rule=choices.background_rule,
         templates=choices.templates,
+        ignore_label=view.ignore_label,
         zero_label="drop" if dataset in _DROPPED_ZERO else "keep",
+        note=view.note,
+        outside_labels="count" if dataset in _OUTSIDE else "error",
     )
     if refinement is None:
         return plain
@@ -171,7 +184,11 @@ def protocol(preset: str, dataset: str, *, refinement: Pamr | None = None) -> Pr
 
 
 def synthetic_protocol(
-    classes: ClassSet, *, size: int, background: float | None = None
+    classes: ClassSet,
+    *,
+    size: int,
+    background: float | None = None,
+    refinement: Pamr | None = None,
 ) -> Protocol:
     """The protocol of the synthetic world: one window a scene, at its own size.
 
@@ -179,10 +196,12 @@ def synthetic_protocol(
       classes: of the source: all classes, or the objects after a background.
       size: side of the scenes in pixels.
       background: the threshold where the list has a background.
+      refinement: see `Protocol`.
     """
     return Protocol(
         name="synthetic",
         classes=classes,
         geometry=Geometry(window=size, stride=size, short_side=0),
         background=background,
+        refinement=refinement,
     )

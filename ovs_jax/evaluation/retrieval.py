@@ -17,7 +17,7 @@ from ovs_jax.data.records import Source
 from ovs_jax.evaluation.loading import decoded_image, image_count, load_ahead, naming_record
 from ovs_jax.evaluation.report import Report, shown
 from ovs_jax.evaluation.segmenter import Segmenter
-from ovs_jax.evaluation.whole_images import BATCH, Seen, View, embed
+from ovs_jax.evaluation.whole_images import BATCH, CenterCrop, Seen, embed
 
 RECALLS = (1, 5, 10)
 QUERIES = 256
@@ -30,11 +30,11 @@ class RetrievalProtocol:
 
     Attributes:
       data: what the pairs are called.
-      view: what the model sees of an image.
+      crop: what the model sees of an image.
     """
 
     data: str
-    view: View
+    crop: CenterCrop
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class RetrievalReport(Report):
             "protocol": f"retrieval/{self.protocol.data}",
             "images": len(self.image_ranks),
             "captions": len(self.caption_ranks),
-            "image": str(self.protocol.view),
+            "image": str(self.protocol.crop),
             "caption": f"as it stands, cut at {self.text_length} tokens",
             "one image": "records with the same image",
             "score": "cosine of the whole image's embedding and the caption's",
@@ -172,7 +172,7 @@ def _embed_images(
     batch_size: int,
     progress: bool,
 ) -> Float[np.ndarray, "i e"]:
-    images = load_ahead(partial(_view, source, protocol), indices)
+    images = load_ahead(partial(_cropped, source, protocol), indices)
     embedded = []
     with tqdm(total=len(indices), unit="image", disable=not progress, desc="images") as bar:
         for part, _ in embed(segmenter, images, batch_size=batch_size):
@@ -238,7 +238,7 @@ def _content(source: Source, index: int) -> tuple[bytes, str]:
         return blake2b(image, digest_size=16).digest(), caption
 
 
-def _view(source: Source, protocol: RetrievalProtocol, index: int) -> Seen[None]:
+def _cropped(source: Source, protocol: RetrievalProtocol, index: int) -> Seen[None]:
     with naming_record(index) as named:
         record = source[index]
-        return Seen(protocol.view(decoded_image(record, named(record))), None)
+        return Seen(protocol.crop(decoded_image(record, named(record))), None)

@@ -48,8 +48,8 @@ class SegmentationReport(Report):
 
     @property
     def title(self) -> str:
-        """Preset and class list."""
-        return f"{self.protocol.title} / {self.protocol.classes.name}"
+        """Preset, class list and what is peculiar."""
+        return self.protocol.title
 
     @property
     def headline(self) -> str:

@@ -17,7 +17,7 @@ BATCH = 64
 
 
 @dataclass(frozen=True)
-class View:
+class CenterCrop:
     """What the model sees of a photo: its centre.
 
     Attributes:
@@ -31,9 +31,14 @@ class View:
     def __post_init__(self) -> None:
         if not 0 < self.size <= self.short_side:
             raise ValueError(
-                f"view: expected a square of 1 to {self.short_side} pixels (the short side), "
+                f"crop: expected a square of 1 to {self.short_side} pixels (the short side), "
                 f"got {self.size}"
             )
+
+    @classmethod
+    def usual(cls, size: int) -> "CenterCrop":
+        """The one of most classifications: a short side of 256 for a square of 224."""
+        return cls(round(size * 256 / 224), size)
 
     def __str__(self) -> str:
         """What it does, for reports."""

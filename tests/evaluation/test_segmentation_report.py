@@ -66,6 +66,8 @@ def test_markdown_prints_the_protocol_in_full_beside_the_score(report):
 
 def test_a_report_on_nothing_says_so_without_failing():
     classes = ClassSet("one", ("dog",))
-    empty = SegmentationReport(Protocol("test", classes), Confusion.empty(1), Confusion.empty(1), 1, 0.0)
+    empty = SegmentationReport(
+        Protocol("test", classes), Confusion.empty(1), Confusion.empty(1), 1, 0.0
+    )
     assert "**mIoU –**" in empty.to_markdown()
     assert json.loads(empty.to_json())["mean_iou"] is None

@@ -93,7 +93,9 @@ def test_what_is_no_range_is_an_error_that_shows_one(text):
         parse_thresholds(text)
 
 
-@pytest.mark.parametrize("thresholds", [(), (0.5, 1.5), (float("nan"),), tuple(i / 100 for i in range(101))])
+@pytest.mark.parametrize(
+    "thresholds", [(), (0.5, 1.5), (float("nan"),), tuple(i / 100 for i in range(101))]
+)
 def test_thresholds_that_make_no_sense_are_an_error(thresholds):
     with pytest.raises(ValueError, match="background sweep: expected 1 to 100 thresholds of 0 to"):
         Sweep.empty(thresholds, 3)
