@@ -220,10 +220,10 @@ def voc(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("label", "message"),
     [
-        (None, "1 of 2 files are missing, first"),
+        (None, ", first "),
         (Image.new("RGB", (9, 7)), "label map with colours (expected one channel"),
         (Image.new("L", (7, 9)), "expected the image's height and width (7, 9), got (9, 7)"),
-        (Image.new("L", (9, 7), 77), "labels of the 21 classes of 'voc21' or 255, got [77]"),
+        (Image.new("L", (9, 7), 77), "unknown label ids (got [77] in 63 pixels, expected 0 to 20, 255)"),
     ],
 )
 @pytest.mark.parametrize("layout", ["voc", "folders"])
