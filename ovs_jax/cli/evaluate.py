@@ -2,7 +2,8 @@
 
 Data is the official download of a benchmark, or what ``ovs-jax data prepare`` made of it: --dataset
 names the benchmark, or one of the class lists that its labels can be read with. Or two folders of
-images and label maps of the same names, with the labels as that data set stores them.
+images and label maps of the same names, which hold the indices of the class list; where the
+benchmark stores something that is not judged as 0 (voc20, context59, ade150), 1 is the first class.
 
 Examples:
   ovs-jax evaluate --checkpoint runs/first --preset ovsegmentor --dataset voc21 --data VOCdevkit

@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from ovs_jax.data.benchmarks import BENCHMARKS, open_as_stored, open_benchmark
+from ovs_jax.data.benchmarks import BENCHMARKS, open_benchmark, open_labelled_folders
 from ovs_jax.data.records import Source
 from ovs_jax.data.sources import open_image_text
 from ovs_jax.data.synthetic.config import WorldConfig
@@ -197,7 +197,7 @@ def open_segmentation(arguments: argparse.Namespace) -> tuple[Source, Protocol]:
     if arguments.data is not None:
         return open_benchmark(dataset, arguments.data, split=arguments.split), rules
     _refuse(arguments, "split", "belongs to --data; two folders are taken whole")
-    return open_as_stored(dataset, *pair), rules
+    return open_labelled_folders(*pair), rules
 
 
 def open_world(arguments: argparse.Namespace) -> SyntheticWorld:

@@ -86,7 +86,7 @@ class Protocol:
             "windows": "averaged, then resized bilinearly to the original size",
             "ignored label": self.ignore_label,
             "labels": self.note or "as the class list has them",
-            "label 0": "not judged" if self.zero_label == "drop" else "the first class",
+            "stored label 0": "not judged" if self.zero_label == "drop" else "the first class",
             "labels of no class": "an error"
             if self.outside_labels == "error"
             else "only in the union of what is predicted there",

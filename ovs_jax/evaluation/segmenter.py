@@ -275,6 +275,7 @@ class Segmenter:
         classes: Sequence[str],
         *,
         background: float | None = None,
+        refinement: Pamr | None = None,
         keep_scores: bool = True,
     ) -> Segmentation:
         """Gives every pixel of an image one of the named classes.
@@ -284,6 +285,7 @@ class Segmenter:
           classes: what to look for, in words.
           background: pixels whose best class scores below this become ``background``, which is then
             class 0; between 0 and 1. None names every pixel.
+          refinement: how the masks are brought to the edges in the image; None for not.
           keep_scores: whether the result holds the scores of all classes, a float a pixel for each.
 
         Returns:
@@ -302,7 +304,8 @@ class Segmenter:
         windows = prepare(image, self.geometry)
         bank = self.bank(class_set, background=background)
         batch_size = min(slot_count(len(windows.pixels)), BATCH)
-        painting = self.paint(next(self.describe([windows], batch_size=batch_size)), bank)
+        described = next(self.describe([windows], batch_size=batch_size))
+        painting = self.paint(described, bank, refinement=refinement)
         found = painting.labels()
         return Segmentation(
             labels=found.labels,

@@ -72,15 +72,12 @@ def test_the_same_labels_are_read_with_another_class_list(voc):
     assert set(np.unique(source[0]["label"])) == {4, 19, 255}
 
 
-def test_two_folders_have_labels_as_the_data_set_stores_them(voc):
+def test_two_folders_have_indices_of_the_class_list(voc):
     folders = ["--images", voc / "JPEGImages", "--labels", voc / "SegmentationClass"]
     source, rules = opened("--dataset", "ade150", *folders)
     assert len(source) == 2
-    assert rules.classes.name == "ade150"
-    with pytest.raises(ValueError, match="unknown label ids"):
-        source[0]  # 255 is none of ADE20K
-    source, _ = opened("--dataset", "voc20", "--preset", "tcl", *folders)
-    assert set(np.unique(source[0]["label"])) == {4, 19, 255}
+    assert (rules.classes.name, rules.zero_label) == ("ade150", "drop")
+    assert isinstance(source[0]["label"], bytes)
 
 
 def test_refinement_changes_the_protocol(voc):

@@ -183,6 +183,8 @@ def test_refining_images_of_other_sizes_compiles_nothing(segmenter):
     assert [program._cache_size() for program in programs] == before
     np.testing.assert_array_equal(labels.labels, scores.argmax(axis=0))
     assert (labels.labels != plain.labels().labels).any()
+    found = segmenter.segment(photo(50, 60), CLASSES, refinement=pamr, keep_scores=False)
+    np.testing.assert_array_equal(found.labels, labels.labels)
 
 
 def test_another_number_of_classes_compiles_no_new_painting(segmenter):

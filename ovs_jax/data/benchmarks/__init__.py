@@ -3,14 +3,7 @@
 `open_benchmark` reads any of them by name; `BENCHMARKS` says which there are.
 """
 
-from ovs_jax.data.benchmarks.catalogue import (
-    BENCHMARKS,
-    Benchmark,
-    View,
-    find_view,
-    open_as_stored,
-    open_benchmark,
-)
+from ovs_jax.data.benchmarks.catalogue import BENCHMARKS, Benchmark, View, find_view, open_benchmark
 from ovs_jax.data.benchmarks.conversion import IGNORE, IGNORE_16_BIT
 from ovs_jax.data.benchmarks.folders import LabelledPhotos, open_labelled_folders, open_voc
 
@@ -22,7 +15,6 @@ __all__ = [
     "LabelledPhotos",
     "View",
     "find_view",
-    "open_as_stored",
     "open_benchmark",
     "open_labelled_folders",
     "open_voc",

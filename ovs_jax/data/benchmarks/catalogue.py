@@ -10,7 +10,6 @@ import numpy as np
 
 from ovs_jax.data.benchmarks import conversion, layouts
 from ovs_jax.data.benchmarks.conversion import Table, convert, derive, drop_zero, ignore_label, keep
-from ovs_jax.data.benchmarks.folders import open_labelled_folders
 from ovs_jax.data.benchmarks.imagenet import open_imagenet
 from ovs_jax.data.benchmarks.prepared import find_prepared, open_prepared
 from ovs_jax.data.images import decode_label
@@ -230,22 +229,6 @@ def open_benchmark(name: str, root: str | Path, *, split: str | None = None) -> 
     if not isinstance(found, layouts.Layout):
         return found
     return Scenes(found.photos, view.name, found.decode, _table(view))
-
-
-def open_as_stored(name: str, images: str | Path, labels: str | Path) -> Scenes:
-    """Opens two folders of images and of label maps that are stored as a benchmark stores them.
-
-    Args:
-      name: as in `open_benchmark`.
-      images: see `folders.open_labelled_folders`.
-      labels: see `folders.open_labelled_folders`.
-
-    Raises:
-      FileNotFoundError: a folder, or the image of a label map, is missing.
-      ValueError: an unknown name, or there is no label map.
-    """
-    view = find_view(name)[1]
-    return Scenes(open_labelled_folders(images, labels), view.name, decode_label, _table(view))
 
 
 def _open_prepared(benchmark: Benchmark, view: View, root: Path, split: str) -> Source | None:
