@@ -38,7 +38,8 @@ def load(path: str | Path, *, geometry: Geometry | None = None) -> Segmenter:
     loaded = load_model(path)
     static, _, _ = functional.abstract(registry.build(loaded.model_config))
     data = loaded.config["data"]
-    size = loaded.model_config.encoder.image_size * (1 if data["source"] == "synthetic" else 2)
+    trained = loaded.model_config.encoder.image_size
+    size = trained * (1 if data["source"] == "synthetic" else 2)
     return Segmenter(
         static,
         loaded.params,
@@ -46,4 +47,5 @@ def load(path: str | Path, *, geometry: Geometry | None = None) -> Segmenter:
         tokenizer=Tokenizer.from_dict(loaded.tokenizer),
         text_length=data["text_length"],
         geometry=geometry or Geometry(window=size, stride=size // 2, short_side=size),
+        image_size=trained,
     )

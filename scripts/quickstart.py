@@ -28,8 +28,8 @@ from ovs_jax.evaluation.evaluator import evaluate
 from ovs_jax.evaluation.files import write_together
 from ovs_jax.evaluation.gallery import draw_gallery
 from ovs_jax.evaluation.protocols import Protocol, synthetic_protocol
-from ovs_jax.evaluation.report import Report
 from ovs_jax.evaluation.segmentation import png
+from ovs_jax.evaluation.segmentation_report import SegmentationReport
 from ovs_jax.evaluation.segmenter import Segmenter
 from ovs_jax.mapping import from_mapping
 from ovs_jax.text.tokenizers import load_tokenizer
@@ -63,7 +63,7 @@ class Benchmark:
             ),
         }
 
-    def judge(self, segmenter: Segmenter) -> dict[str, Report]:
+    def judge(self, segmenter: Segmenter) -> dict[str, SegmentationReport]:
         """One report a protocol."""
         return {
             name: evaluate(segmenter, source, protocol, batch_size=64)
@@ -96,7 +96,9 @@ def train(name: str, workdir: Path, overrides: list[str]) -> tuple[RunConfig, Se
     return config, ovs_jax.load(workdir), time.perf_counter() - started
 
 
-def row(name: str, seed: int, reports: dict[str, Report], seconds: float) -> dict[str, Any]:
+def row(
+    name: str, seed: int, reports: dict[str, SegmentationReport], seconds: float
+) -> dict[str, Any]:
     """One line of results.json."""
     every, objects = reports["all"], reports["objects"]
     return {

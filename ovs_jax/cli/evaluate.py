@@ -1,34 +1,30 @@
-"""Scores a trained model on labelled images under a published protocol.
+"""Scores a trained model under a published protocol, which is printed in full beside the score.
 
-The protocol is printed in full beside the score. Data is in PASCAL VOC layout (JPEGImages,
-SegmentationClass, ImageSets/Segmentation), or two folders of images and label maps of the same
-names.
+Data is the official download of a benchmark, or what ``ovs-jax data prepare`` made of it: --dataset
+names the benchmark, or one of the class lists that its labels can be read with. Or two folders of
+images and label maps of the same names, which hold the indices of the class list; where the
+benchmark stores something that is not judged as 0 (voc20, context59, ade150), 1 is the first class.
 
 Examples:
-  ovs-jax evaluate --checkpoint runs/first --preset ovsegmentor --dataset voc21 --data VOC2012
+  ovs-jax evaluate --checkpoint runs/first --preset ovsegmentor --dataset voc21 --data VOCdevkit
+  ovs-jax evaluate --checkpoint runs/first --preset tcl --dataset cityscapes --data cityscapes
+  ovs-jax evaluate --checkpoint runs/first --preset tcl --refine pamr --data VOCdevkit
+  ovs-jax evaluate --checkpoint runs/first --data VOCdevkit --sweep-background
   ovs-jax evaluate --checkpoint runs/first --dataset ade150 --images val/images --labels val/labels
+  ovs-jax evaluate --checkpoint runs/first --task classification --data imagenet --prompts subset
+  ovs-jax evaluate --checkpoint runs/first --task retrieval --data photos/captions.json
   ovs-jax evaluate --checkpoint runs/quickstart --preset synthetic --limit 200
 """
 
 import argparse
 from pathlib import Path
 
-from PIL import Image
-
 import ovs_jax
-from ovs_jax.data.benchmarks import open_labelled_folders, open_voc
-from ovs_jax.data.records import Source
-from ovs_jax.data.synthetic.config import WorldConfig
-from ovs_jax.data.synthetic.world import SyntheticWorld
-from ovs_jax.evaluation.evaluator import BATCH, evaluate
+from ovs_jax.cli.evaluation_tasks import TASKS
 from ovs_jax.evaluation.files import check_output_folder, write_together
-from ovs_jax.evaluation.gallery import draw_gallery
-from ovs_jax.evaluation.protocols import Protocol, protocol, protocol_names, synthetic_protocol
-from ovs_jax.evaluation.segmentation import png
-
-LABEL_FOLDERS = {"context60": "SegmentationClassContext"}
-"""Where labels lie in the VOC layout, if not in SegmentationClass."""
-SYNTHETIC_SCENES = 500
+from ovs_jax.evaluation.protocols import protocol_names
+from ovs_jax.evaluation.sweep import DEFAULT as THRESHOLDS
+from ovs_jax.text.prompts import TEMPLATE_SETS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,26 +33,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint", required=True, type=Path, help="the folder of a training run"
     )
     parser.add_argument(
+        "--task",
+        default="segmentation",
+        choices=sorted(TASKS),
+        help="what is judged (default: %(default)s)",
+    )
+    parser.add_argument(
         "--preset",
-        default="ovsegmentor",
-        help="groupvit, ovsegmentor (default) or synthetic; together with --dataset: "
+        help="groupvit, ovsegmentor (default), tcl or synthetic; together with --dataset: "
         + ", ".join(protocol_names()),
     )
     parser.add_argument(
         "--dataset",
-        help="the class list (default: voc21); for the synthetic preset all (default) or objects",
+        help="the benchmark or its class list (default: voc21, of classification imagenet); for "
+        "the synthetic preset all (default) or objects",
     )
-    parser.add_argument("--data", type=Path, help="a folder in PASCAL VOC layout")
-    parser.add_argument("--split", default="val", help="its list of images (default: %(default)s)")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        help="the benchmark's folder; for retrieval images with captions, as for training",
+    )
+    parser.add_argument("--split", help="which part of the benchmark (default: val)")
     parser.add_argument("--images", type=Path, help="a folder of images, instead of --data")
     parser.add_argument("--labels", type=Path, help="the folder of their label maps")
+    parser.add_argument(
+        "--refine", choices=("pamr",), help="bring the masks to the edges in the image"
+    )
+    parser.add_argument(
+        "--sweep-background",
+        nargs="?",
+        const=THRESHOLDS,
+        metavar="FIRST:LAST:STEP",
+        help=f"score other background thresholds in the same pass (without a range {THRESHOLDS})",
+    )
+    parser.add_argument(
+        "--prompts",
+        choices=TEMPLATE_SETS,
+        help="prompts of a classification: 80 (full, the default), 7 of them (subset), one, none",
+    )
     parser.add_argument(
         "--background", type=float, help="threshold of the synthetic preset for objects"
     )
     parser.add_argument("--size", type=int, default=64, help="side of synthetic scenes in pixels")
     parser.add_argument("--limit", type=int, help="judge only so many images")
     parser.add_argument(
-        "--batch-size", type=int, default=BATCH, help="windows at a time (default: %(default)s)"
+        "--batch-size", type=int, help="windows at a time (default: 16; whole images: 64)"
     )
     parser.add_argument(
         "--out", type=Path, help="folder for report.md, report.json, report.csv and scenes.png"
@@ -86,63 +107,13 @@ def run(arguments: argparse.Namespace) -> int:
             raise ValueError(f"--{name}: expected at least 1, got {value}")
     if arguments.out is not None:
         check_output_folder(arguments.out, field="--out")
-    source, rules = open_data(arguments)
+    # What can be wrong with the data shows before the model is loaded.
+    task = TASKS[arguments.task](arguments)
     segmenter = ovs_jax.load(arguments.checkpoint)
-    report = evaluate(
-        segmenter, source, rules, limit=arguments.limit, batch_size=arguments.batch_size
-    )
+    report = task.score(segmenter)
     print(report.to_markdown())
     if arguments.out is not None:
-        count = min(arguments.scenes, report.images)
-        files = {
-            "report.md": report.to_markdown().encode(),
-            "report.json": report.to_json().encode(),
-            "report.csv": report.to_csv().encode(),
-        }
-        if count > 0:
-            indices = [i * report.images // count for i in range(count)]
-            page = draw_gallery(segmenter, source, rules, indices=indices)
-            files["scenes.png"] = png(Image.fromarray(page))
+        files = report.files() | task.pictures(segmenter, report)
         write_together({arguments.out / name: content for name, content in files.items()})
         print(f"written to {arguments.out}: {', '.join(files)}")
     return 0
-
-
-def open_data(arguments: argparse.Namespace) -> tuple[Source, Protocol]:
-    """The labelled images that the options name, and the protocol to judge them by.
-
-    Raises:
-      ValueError: the options do not fit together.
-      FileNotFoundError: a file or folder is missing.
-    """
-    if arguments.preset == "synthetic":
-        return _open_synthetic(arguments)
-    if arguments.background is not None:
-        raise ValueError(
-            "--background: belongs to the synthetic preset; a published protocol has its own"
-        )
-    dataset = arguments.dataset or "voc21"
-    rules = protocol(arguments.preset, dataset)
-    pair = (arguments.images, arguments.labels)
-    if (arguments.data is None) == (None in pair) or (arguments.data and any(pair)):
-        raise ValueError(
-            "data: expected either --data with a folder in PASCAL VOC layout, or both --images "
-            "and --labels"
-        )
-    if arguments.data is None:
-        return open_labelled_folders(*pair), rules
-    labels = LABEL_FOLDERS.get(dataset, "SegmentationClass")
-    return open_voc(arguments.data, split=arguments.split, labels=labels), rules
-
-
-def _open_synthetic(arguments: argparse.Namespace) -> tuple[Source, Protocol]:
-    kind = arguments.dataset or "all"
-    if kind not in ("all", "objects"):
-        raise ValueError(f"--dataset: expected 'all' or 'objects' for synthetic, got '{kind}'")
-    length = arguments.limit or SYNTHETIC_SCENES
-    world = SyntheticWorld(WorldConfig(size=arguments.size), split="validation", length=length)
-    source = world.segmentation(kind)
-    rules = synthetic_protocol(
-        source.class_set, size=arguments.size, background=arguments.background
-    )
-    return source, rules

@@ -7,6 +7,7 @@ classes, rounded up to a multiple of 16. Images of all sizes share the few progr
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ovs_jax.evaluation.confusion import IGNORED, Confusion, count_pixels
-from ovs_jax.evaluation.painting import class_scores, memberships
+from ovs_jax.evaluation.painting import class_scores, hard_shares, memberships
 from ovs_jax.evaluation.sliding import Geometry, Tile, slot_count, tiles
 
 TILES = (128, 512)
@@ -35,6 +36,8 @@ class Painting:
       size: (height, width) of the image that the windows were cut from.
       new_size: (height, width) of the result.
       geometry: how the windows were cut.
+      refined: refined shares of the windows' pixels in the groups, with room for a power of two of
+        windows, on the device; None where every pixel belongs to the best group of ``maps``.
     """
 
     maps: Float[np.ndarray, "k rows cols g"]
@@ -42,8 +45,9 @@ class Painting:
     size: tuple[int, int]
     new_size: tuple[int, int]
     geometry: Geometry
+    refined: Float[Array, "slots window window g"] | None = None
 
-    def tiles(self) -> Iterator[tuple[Tile, tuple[np.ndarray, ...]]]:
+    def tiles(self) -> Iterator[tuple[Tile, tuple[Any, ...]]]:
         """Every tile of the result with the arguments of the programs below."""
         slots = slot_count(len(self.maps))
         classes = -(-self.tables.shape[2] // CLASSES) * CLASSES
@@ -57,7 +61,7 @@ class Painting:
         for piece in tiles(
             self.size, self.new_size, geometry=self.geometry, tile=tile, slots=slots
         ):
-            yield piece, (maps, tables, piece.rows, piece.cols)
+            yield piece, (maps, self.refined, tables, piece.rows, piece.cols)
 
     def labels(self) -> "Labels":
         """The best class, its score and the group of every pixel."""
@@ -86,11 +90,8 @@ class Painting:
         classes = self.tables.shape[2]
         confusion, groups = Confusion.empty(classes).counts, 0
         for tile, arguments in self.tiles():
-            side, room = tile.rows.shape[1], arguments[1].shape[2]
-            piece = np.full((side, side), IGNORED, np.int32)
-            inside = truth[tile.inside]
-            # The row of pixels without a true class comes after the room for classes.
-            piece[: tile.height, : tile.width] = np.where(inside == classes, room, inside)
+            room = arguments[2].shape[2]
+            piece = truth_tile(truth, tile, classes=classes, room=room)
             counts, by_group = (np.asarray(x, np.int64) for x in _count_tile(*arguments, piece))
             rows = [*range(classes), room]
             confusion = confusion + counts[rows][:, :classes]
@@ -135,47 +136,86 @@ class Counts:
         return Confusion(counts.T.copy())
 
 
-def _strips(members: Float[Array, "o p m"]) -> Float[Array, "strips o2 p m"]:
+def truth_tile(
+    truth: Int[np.ndarray, "h w"], tile: Tile, *, classes: int, room: int
+) -> Int[np.ndarray, "tile tile"]:
+    """The truth inside a tile; beyond the image nothing is judged.
+
+    Pixels without a true class get the number after the room that there is for classes.
+    """
+    side = tile.rows.shape[1]
+    piece = np.full((side, side), IGNORED, np.int32)
+    inside = truth[tile.inside]
+    piece[: tile.height, : tile.width] = np.where(inside == classes, room, inside)
+    return piece
+
+
+def tile_members(
+    maps: Array, refined: Array | None, rows: Array, cols: Array
+) -> Float[Array, "o p m"]:
+    """The shares of a tile's pixels in all groups; see `painting.memberships`."""
+    window = rows.shape[2]
+    shares = hard_shares(maps, (window, window)) if refined is None else refined
+    return memberships(shares, rows, cols)
+
+
+def strips(members: Float[Array, "o p m"]) -> Float[Array, "strips o2 p m"]:
+    """A tile in `STRIPS` parts, for ``jax.lax.map``."""
     return members.reshape(STRIPS, -1, *members.shape[1:])
 
 
 @jax.jit
 def _label_tile(
-    maps: Array, tables: Array, rows: Array, cols: Array
+    maps: Array, refined: Array | None, tables: Array, rows: Array, cols: Array
 ) -> tuple[Int[Array, "o p"], Float[Array, "o p"], Int[Array, "o p"]]:
-    members = memberships(maps, rows, cols)
+    members = tile_members(maps, refined, rows, cols)
 
     def label(strip: Array) -> tuple[Array, Array, Array]:
         scores = class_scores(strip, tables)
         best = jnp.argmax(scores, axis=-1).astype(jnp.int32)
         return best, scores.max(axis=-1), jnp.argmax(strip, axis=-1).astype(jnp.int32)
 
-    found = jax.lax.map(label, _strips(members))
+    found = jax.lax.map(label, strips(members))
     labels, confidence, groups = (x.reshape(members.shape[:2]) for x in found)
     return labels, confidence, groups
 
 
 @jax.jit
-def _score_tile(maps: Array, tables: Array, rows: Array, cols: Array) -> Float[Array, "o p c"]:
-    return class_scores(memberships(maps, rows, cols), tables)
+def _score_tile(
+    maps: Array, refined: Array | None, tables: Array, rows: Array, cols: Array
+) -> Float[Array, "o p c"]:
+    return class_scores(tile_members(maps, refined, rows, cols), tables)
 
 
 @jax.jit
 def _count_tile(
-    maps: Array, tables: Array, rows: Array, cols: Array, truth: Int[Array, "o p"]
+    maps: Array,
+    refined: Array | None,
+    tables: Array,
+    rows: Array,
+    cols: Array,
+    truth: Int[Array, "o p"],
 ) -> tuple[Int[Array, "t c"], Int[Array, "m t"]]:
-    labels, _, groups = _label_tile(maps, tables, rows, cols)
+    labels, _, groups = _label_tile(maps, refined, tables, rows, cols)
     classes = tables.shape[2]
     return (
         count_pixels(truth, labels, classes=classes),
-        _count_groups(truth, groups, classes=classes, count=maps.shape[0] * maps.shape[3]),
+        count_groups(truth, groups, classes=classes, count=maps.shape[0] * maps.shape[3]),
     )
 
 
 @partial(jax.jit, static_argnames=("classes", "count"))
-def _count_groups(
+def count_groups(
     truth: Int[Array, "o p"], groups: Int[Array, "o p"], *, classes: int, count: int
 ) -> Int[Array, "m t"]:
+    """Counts the pixels of every group by true class, on the device.
+
+    Args:
+      truth: negative pixels are left out; ``classes`` where a pixel has no true class.
+      groups: 0 to ``count - 1``.
+      classes: the number of classes.
+      count: the number of groups.
+    """
     valid = truth >= 0
     pair = jnp.where(valid, groups * (classes + 1) + truth, 0)
     counts = jnp.zeros(count * (classes + 1), jnp.int32)

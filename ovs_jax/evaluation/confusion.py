@@ -146,11 +146,16 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 def over_hosts(confusion: Confusion) -> Confusion:
     """Adds up the counts of all processes of a multi-host run; every process gets the sum."""
+    return Confusion(sum_over_hosts(confusion.counts))
+
+
+def sum_over_hosts(counts: Int[np.ndarray, "*s"]) -> Int[np.ndarray, "*s"]:
+    """Adds up 64-bit counts of all processes of a multi-host run; every process gets the sum."""
     if jax.process_count() == 1:
-        return confusion
+        return counts
     from jax.experimental import multihost_utils
 
     # Devices have no 64-bit integers by default: the two halves travel as they are.
-    halves = np.ascontiguousarray(confusion.counts.astype(np.int64)).view(np.uint32)
+    halves = np.ascontiguousarray(counts.astype(np.int64)).view(np.uint32)
     gathered = np.ascontiguousarray(multihost_utils.process_allgather(halves))
-    return Confusion(gathered.view(np.int64).sum(axis=0))
+    return gathered.view(np.int64).sum(axis=0)

@@ -42,7 +42,7 @@ def draw_gallery(
     windows = load_scenes(source, indices, protocol)
     for described in segmenter.describe(windows, batch_size=batch_size):
         scene = described.windows.extra
-        found = segmenter.paint(described, bank).labels()
+        found = segmenter.paint(described, bank, refinement=protocol.refinement).labels()
         scenes.append(Scene(scene.image, found.groups, found.labels, scene.truth))
     names = protocol.classes.names
     palette = distinct_palette(len(names), background=protocol.classes.has_background)

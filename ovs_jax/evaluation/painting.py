@@ -7,6 +7,7 @@ a window in place of one for each of up to 171 classes.
 """
 
 from functools import partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,8 @@ from ovs_jax.interpolation import linear_matrix
 
 TOP_CLASSES = 5
 """Only the classes ranked best for the whole image can be given to its groups."""
+BackgroundRule = Literal["best_group", "fixed"]
+"""How pixels become background; see `background_scores`."""
 MAXIMAL_SCALE = 100.0
 """The largest inverse temperature, in training and here."""
 _einsum = partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
@@ -60,17 +63,37 @@ def group_scores(
     return jax.nn.softmax(logits, axis=-1) * among_top
 
 
-def add_background(
-    scores: Float[Array, "b g c"], threshold: Float[Array, ""] | float
-) -> Float[Array, "b g c_plus_1"]:
-    """Puts the background before the classes.
+def background_scores(
+    scores: Float[Array, "b g c"], thresholds: Float[Array, " t"], *, rule: BackgroundRule
+) -> Float[Array, "b g t"]:
+    """The background's score of every group, for each of some thresholds.
 
-    It scores 1 for the groups whose best class is below ``min(threshold, best score of any group of
-    the window)``, else 0: the best group of a window is never background.
+    Args:
+      scores: the class scores of groups.
+      thresholds: from 0 to 1.
+      rule: with ``best_group`` the background scores 1 for the groups whose best class is below
+        ``min(threshold, best score of any group of the window)``, else 0: the best group of a
+        window is never background. With ``fixed`` it scores the threshold itself everywhere.
+
+    Returns:
+      Scores that never fall as the threshold rises.
     """
+    if rule == "fixed":
+        return jnp.broadcast_to(thresholds[None, None], (*scores.shape[:2], len(thresholds)))
     best = scores.max(axis=-1, keepdims=True)
-    bar = jnp.minimum(jnp.asarray(threshold, jnp.float32), best.max(axis=1, keepdims=True))
-    return jnp.concatenate([(best < bar).astype(scores.dtype), scores], axis=-1)
+    bar = jnp.minimum(thresholds[None, None], best.max(axis=1, keepdims=True))
+    return (best < bar).astype(scores.dtype)
+
+
+def add_background(
+    scores: Float[Array, "b g c"],
+    threshold: Float[Array, ""] | float,
+    *,
+    rule: BackgroundRule = "best_group",
+) -> Float[Array, "b g c_plus_1"]:
+    """Puts the background before the classes; see `background_scores`."""
+    thresholds = jnp.asarray(threshold, jnp.float32)[None]
+    return jnp.concatenate([background_scores(scores, thresholds, rule=rule), scores], axis=-1)
 
 
 def upsample_maps(
@@ -102,25 +125,30 @@ def rescale(
     return upsample_maps(scores, size)
 
 
+def hard_shares(
+    maps: Float[Array, "k rows cols g"], size: tuple[int, int]
+) -> Float[Array, "k h w g"]:
+    """1 where a pixel belongs to a group, else 0."""
+    return jax.nn.one_hot(pixel_groups(maps, size), maps.shape[-1], dtype=jnp.float32)
+
+
 def memberships(
-    maps: Float[Array, "k rows cols g"],
+    shares: Float[Array, "k window window g"],
     rows: Float[Array, "k o window"],
     cols: Float[Array, "k p window"],
 ) -> Float[Array, "o p m"]:
     """The share of every output pixel in every group of every window.
 
     Args:
-      maps: group maps of the windows of one image, on their patches.
+      shares: the share of every pixel of the windows of one image in each group, such as
+        `hard_shares`.
       rows: for every window the matrix from its rows to those of the output, from `sliding.tiles`.
       cols: the same for columns.
 
     Returns:
       ``m = k * g`` shares a pixel, groups fastest; they sum to one inside the output.
     """
-    window = rows.shape[2]
-    groups = pixel_groups(maps, (window, window))
-    members = jax.nn.one_hot(groups, maps.shape[-1], dtype=jnp.float32)
-    members = _einsum("koy,kyxg->koxg", rows, members)
+    members = _einsum("koy,kyxg->koxg", rows, shares)
     members = _einsum("kpx,koxg->opkg", cols, members)
     return members.reshape(*members.shape[:2], -1)
 

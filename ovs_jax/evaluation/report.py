@@ -1,87 +1,54 @@
-"""Scores, printed with the protocol that they were made under."""
+"""How scores are shown and stored, whatever was judged.
+
+A report is printed with the protocol that it was made under, in full.
+"""
 
 import csv
 import io
 import json
 import math
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any
 
-from ovs_jax.evaluation.confusion import Confusion
-from ovs_jax.evaluation.protocols import Protocol
 
-
-@dataclass(frozen=True)
-class Report:
-    """The outcome of an evaluation.
-
-    Attributes:
-      protocol: what it was made under.
-      confusion: pixels by true and predicted class.
-      groups: the same if each group of pixels were given the class that most of it has: what the
-        grouping is worth whatever the words do.
-      images: how many were judged.
-      seconds: how long it took.
-    """
-
-    protocol: Protocol
-    confusion: Confusion
-    groups: Confusion
-    images: int
-    seconds: float
+class Report(ABC):
+    """The outcome of an evaluation; its subclasses say of what."""
 
     @property
-    def mean_iou(self) -> float:
-        """Mean IoU in percent over the classes that occur."""
-        return 100 * self.confusion.mean_iou
+    @abstractmethod
+    def title(self) -> str:
+        """What was judged."""
 
     @property
-    def pixel_accuracy(self) -> float:
-        """Percent of the judged pixels that were named rightly."""
-        return 100 * self.confusion.pixel_accuracy
+    @abstractmethod
+    def headline(self) -> str:
+        """The main scores in one line of Markdown."""
 
-    @property
-    def group_mean_iou(self) -> float:
-        """Mean IoU in percent if every group had the name that most of its pixels have."""
-        return 100 * self.groups.mean_iou
+    @abstractmethod
+    def choices(self) -> dict[str, Any]:
+        """Every choice that decides the scores but the model and the images."""
 
+    @abstractmethod
+    def scores(self) -> dict[str, Any]:
+        """The scores of the whole, ready for JSON; what is not a number there is None."""
+
+    @abstractmethod
     def rows(self) -> list[dict[str, Any]]:
-        """A row for each class, in percent and pixels; None where there is nothing to judge."""
-        confusion, groups = self.confusion, self.groups
-        columns = zip(
-            self.protocol.classes.names,
-            confusion.iou,
-            confusion.accuracy,
-            groups.iou,
-            confusion.truth_area,
-            confusion.predicted_area,
-            strict=True,
-        )
-        return [
-            {
-                "class": name,
-                "iou": _percent(iou),
-                "accuracy": _percent(accuracy),
-                "group_iou": _percent(group_iou),
-                "true_pixels": int(truth),
-                "predicted_pixels": int(predicted),
-            }
-            for name, iou, accuracy, group_iou, truth, predicted in columns
-        ]
+        """The scores of the parts, such as classes: the same fields in each."""
+
+    @property
+    def parts(self) -> str:
+        """What JSON calls the rows."""
+        return "per_class"
+
+    def notes(self) -> Iterator[str]:
+        """Lines of Markdown to put below the tables."""
+        yield from ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON; what is not a number there is None."""
-        return {
-            "protocol": self.protocol.choices(),
-            "images": self.images,
-            "seconds": round(self.seconds, 2),
-            "mean_iou": _percent(self.confusion.mean_iou),
-            "pixel_accuracy": _percent(self.confusion.pixel_accuracy),
-            "group_mean_iou": _percent(self.groups.mean_iou),
-            "single_class_mean_iou": _percent(self.confusion.single_class_mean_iou),
-            "pixels_outside_the_class_list": self.confusion.outside,
-            "per_class": self.rows(),
-        }
+        """Everything, ready for JSON."""
+        return {"protocol": self.choices(), **self.scores(), self.parts: self.rows()}
 
     def to_json(self) -> str:
         """`to_dict` as JSON."""
@@ -97,37 +64,46 @@ class Report:
         return buffer.getvalue()
 
     def to_markdown(self) -> str:
-        """The scores, the protocol in full, and a table of the classes."""
-        lines = [
-            f"## {self.protocol.name} / {self.protocol.classes.name}",
-            "",
-            f"**mIoU {_shown(self.mean_iou)}** · pixel accuracy {_shown(self.pixel_accuracy)} · "
-            f"groups named by majority: mIoU {_shown(self.group_mean_iou)} · "
-            f"{self.images} images · {self.seconds:.1f} s",
-            "",
-            "| choice | value |",
-            "| --- | --- |",
+        """The scores, the protocol in full, and a table of the parts."""
+        choices = [
+            {"choice": name, "value": "; ".join(value) if isinstance(value, list) else str(value)}
+            for name, value in self.choices().items()
         ]
-        for name, value in self.protocol.choices().items():
-            shown = "; ".join(value) if isinstance(value, list) else str(value)
-            lines.append(f"| {name} | {shown} |")
-        lines += [
-            "",
-            "| class | IoU | accuracy | groups: IoU | true pixels |",
-            "| --- | ---: | ---: | ---: | ---: |",
-        ]
-        for row in self.rows():
-            name = row["class"].replace("|", "\\|")
-            values = " | ".join(_shown(row[key]) for key in ("iou", "accuracy", "group_iou"))
-            lines.append(f"| {name} | {values} | {row['true_pixels']} |")
-        if self.confusion.outside:
-            lines += ["", f"{self.confusion.outside} judged pixels have labels that name no class."]
-        return "\n".join(lines) + "\n"
+        blocks = [f"## {self.title}", self.headline, table(choices), table(self.rows())]
+        return "\n\n".join([*blocks, *self.notes()]) + "\n"
+
+    def files(self) -> dict[str, bytes]:
+        """The report in three forms, by file name."""
+        return {
+            "report.md": self.to_markdown().encode(),
+            "report.json": self.to_json().encode(),
+            "report.csv": self.to_csv().encode(),
+        }
 
 
-def _percent(share: float) -> float | None:
+def table(rows: list[dict[str, Any]]) -> str:
+    """A table in Markdown: texts on the left, numbers on the right, shares with two decimals."""
+    names = list(rows[0])
+    texts = {name: isinstance(rows[0][name], str) for name in names}
+    lines = [
+        " | ".join(name.replace("_", " ") for name in names),
+        " | ".join("---" if texts[name] else "---:" for name in names),
+        *(" | ".join(_cell(row[name]) for name in names) for row in rows),
+    ]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return value.replace("|", "\\|")
+    return str(value) if isinstance(value, int) else shown(value)
+
+
+def percent(share: float) -> float | None:
+    """A share in percent; None if it is not a number."""
     return None if math.isnan(share) else round(100 * float(share), 4)
 
 
-def _shown(percent: float | None) -> str:
-    return "–" if percent is None or math.isnan(percent) else f"{percent:.2f}"
+def shown(value: float | None) -> str:
+    """Two decimals, as scores are published; a dash for what is not a number."""
+    return "–" if value is None or math.isnan(value) else f"{value:.2f}"

@@ -8,9 +8,8 @@ the size of the original image by `canvas`.
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,10 +19,12 @@ from ovs_jax import parallel
 from ovs_jax.data.images import checked_pixels, decode_image
 from ovs_jax.data.transforms import normalize
 from ovs_jax.evaluation.canvas import Painting
-from ovs_jax.evaluation.painting import add_background, group_scores, inverse_temperature
+from ovs_jax.evaluation.painting import BackgroundRule, inverse_temperature
+from ovs_jax.evaluation.programs import programs
+from ovs_jax.evaluation.refinement import Pamr, refine_groups
 from ovs_jax.evaluation.segmentation import Segmentation
 from ovs_jax.evaluation.sliding import Geometry, cut_windows, slot_count
-from ovs_jax.evaluation.text_bank import class_embeddings
+from ovs_jax.evaluation.text_bank import class_embeddings, text_embeddings, unit
 from ovs_jax.nn import functional
 from ovs_jax.text.tokenizers import Tokenizer
 from ovs_jax.typing import ClassSet
@@ -59,11 +60,13 @@ class ClassBank:
 
     Attributes:
       unit: embeddings of the classes that are described in words.
-      background: the threshold below which a group is background; None without background.
+      background: the threshold below which there is background; None without background.
+      rule: what is compared with it, see `painting.background_scores`.
     """
 
     unit: Float[np.ndarray, "c e"]
     background: float | None
+    rule: BackgroundRule = "best_group"
 
 
 @dataclass(frozen=True)
@@ -86,46 +89,18 @@ class Described:
 _Row = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-class _Programs(NamedTuple):
-    features: Any
-    text: Any
-    tables: Any
-
-
-@lru_cache(maxsize=16)
-def _programs(static: functional.Static) -> _Programs:
-    """The compiled programs of a model, shared by all its segmenters."""
-
-    def features(
-        params: functional.Tree, stats: functional.Tree, windows: Array
-    ) -> tuple[Array, Array, Array]:
-        found = functional.bind(static, params, stats).segment_features(windows)
-        return found.image_embedding, found.group_embeddings, found.group_maps
-
-    def text(params: functional.Tree, stats: functional.Tree, ids: Array, mask: Array) -> Array:
-        model = functional.bind(static, params, stats)
-        return model.project_text(model.encode_text({"ids": ids, "mask": mask}).pooled)
-
-    def tables(
-        scale: Array, image: Array, groups: Array, unit: Array, threshold: Array | None
-    ) -> Array:
-        scores = group_scores(image, groups, unit, scale=scale)
-        return scores if threshold is None else add_background(scores, threshold)
-
-    return _Programs(jax.jit(features), jax.jit(text), jax.jit(tables))
-
-
 class Segmenter:
     """A trained model that segments images with class names.
 
     Args:
-      static: from `functional.init`; the module has ``segment_features``, ``encode_text``,
-        ``project_text`` and the parameter ``logit_scale``.
+      static: from `functional.init`; the module has ``segment_features``, ``encode_image``,
+        ``project_image``, ``encode_text``, ``project_text`` and the parameter ``logit_scale``.
       params: its parameters.
       stats: its batch statistics.
       tokenizer: the one that it was trained with.
       text_length: the most tokens of a text that it takes.
       geometry: sizes for `segment`; a protocol brings its own.
+      image_size: side of the images that it was trained with, at which whole images are embedded.
       mesh: devices of this process over which the windows of a batch are split, each with all
         parameters; None for the default device.
     """
@@ -139,16 +114,18 @@ class Segmenter:
         tokenizer: Tokenizer,
         text_length: int,
         geometry: Geometry | None = None,
+        image_size: int = 224,
         mesh: jax.sharding.Mesh | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.text_length = text_length
+        self.image_size = image_size
         self.geometry = Geometry() if geometry is None else geometry
         self._mesh = mesh
         target = None if mesh is None else parallel.replicated(mesh)
         self._params, self._stats = jax.device_put((params, stats), target)
         self._scale = inverse_temperature(self._params["logit_scale"])
-        self._run = _programs(static)
+        self._run = programs(static)
         # The last class list: many images are segmented with the same one.
         self._embedded: tuple[Any, np.ndarray] = (None, np.zeros((0, 0), np.float32))
 
@@ -157,14 +134,16 @@ class Segmenter:
         class_set: ClassSet,
         *,
         background: float | None = None,
+        rule: BackgroundRule = "best_group",
         templates: Sequence[str] = TEMPLATES,
     ) -> ClassBank:
         """Embeds a class list.
 
         Args:
           class_set: the names.
-          background: the threshold below which a group is background; given exactly if the list has
+          background: the threshold below which there is background; given exactly if the list has
             a background.
+          rule: what is compared with it, see `painting.background_scores`.
           templates: prompts, each with one ``{}`` for the name.
 
         Raises:
@@ -178,17 +157,39 @@ class Segmenter:
             )
         if background is not None and not 0 <= background <= 1:
             raise ValueError(f"background: expected a threshold of 0 to 1, got {background}")
-        asked = (class_set.foreground, tuple(templates))
+        unit = self.embed_classes(class_set.foreground, templates=templates)
+        return ClassBank(unit, background, rule)
+
+    def embed_classes(
+        self, names: Sequence[str], *, templates: Sequence[str] = TEMPLATES
+    ) -> Float[np.ndarray, "c e"]:
+        """Class embeddings of length one; see `text_bank.class_embeddings`."""
+        asked = (tuple(names), tuple(templates))
         if asked != self._embedded[0]:
             unit = class_embeddings(
-                partial(self._run.text, self._params, self._stats),
-                class_set.foreground,
+                self._encode_text,
+                names,
                 templates=templates,
                 tokenizer=self.tokenizer,
                 length=self.text_length,
             )
             self._embedded = (asked, unit)
-        return ClassBank(self._embedded[1], background)
+        return self._embedded[1]
+
+    def embed_texts(self, texts: Sequence[str]) -> Float[np.ndarray, "m e"]:
+        """Text embeddings of length one; what a text has beyond ``text_length`` tokens is cut."""
+        found = text_embeddings(
+            self._encode_text, texts, tokenizer=self.tokenizer, length=self.text_length
+        )
+        return unit(found)
+
+    def embed_images(self, images: Float[np.ndarray, "b h w 3"]) -> Float[np.ndarray, "b e"]:
+        """Whole normalised images as embeddings of length one, in one batch."""
+        found = np.asarray(self._run.image(self._params, self._stats, self._placed(images)))
+        return unit(found.astype(np.float32)[: len(images)])
+
+    def _encode_text(self, ids: Any, mask: Any) -> Any:
+        return self._run.text(self._params, self._stats, ids, mask)
 
     def describe(self, images: Iterable[Windows], *, batch_size: int) -> Iterator[Described]:
         """Runs the model over the windows of images, in full batches across images.
@@ -230,15 +231,25 @@ class Segmenter:
         yield from complete(at_most=0)
 
     def _features(self, windows: Sequence[Float[np.ndarray, "window window 3"]]) -> Any:
-        batch = np.stack(windows)
-        if self._mesh is not None:
-            fill = -len(batch) % parallel.batch_shards(self._mesh)
-            batch = np.pad(batch, ((0, fill), (0, 0), (0, 0), (0, 0)))
-            batch = jax.device_put(batch, parallel.batch_sharding(self._mesh))
-        return self._run.features(self._params, self._stats, batch)
+        return self._run.features(self._params, self._stats, self._placed(np.stack(windows)))
 
-    def paint(self, described: Described, bank: ClassBank) -> Painting:
-        """Scores the groups of an image against the classes, ready to be painted."""
+    def _placed(self, batch: Float[np.ndarray, "b h w 3"]) -> Any:
+        if self._mesh is None:
+            return batch
+        fill = -len(batch) % parallel.batch_shards(self._mesh)
+        batch = np.pad(batch, ((0, fill), (0, 0), (0, 0), (0, 0)))
+        return jax.device_put(batch, parallel.batch_sharding(self._mesh))
+
+    def paint(
+        self, described: Described, bank: ClassBank, *, refinement: Pamr | None = None
+    ) -> Painting:
+        """Scores the groups of an image against the classes, ready to be painted.
+
+        Args:
+          described: the image.
+          bank: the classes.
+          refinement: how the groups' masks are refined; None for not.
+        """
         count = len(described.group_maps)
         free = slot_count(count) - count
         tables = self._run.tables(
@@ -247,6 +258,7 @@ class Segmenter:
             np.pad(described.group_embeddings, ((0, free), (0, 0), (0, 0))),
             bank.unit,
             None if bank.background is None else np.float32(bank.background),
+            rule=bank.rule,
         )
         return Painting(
             maps=described.group_maps,
@@ -254,6 +266,7 @@ class Segmenter:
             size=described.windows.size,
             new_size=described.windows.new_size,
             geometry=described.windows.geometry,
+            refined=None if refinement is None else _refined(described, refinement),
         )
 
     def segment(
@@ -262,6 +275,7 @@ class Segmenter:
         classes: Sequence[str],
         *,
         background: float | None = None,
+        refinement: Pamr | None = None,
         keep_scores: bool = True,
     ) -> Segmentation:
         """Gives every pixel of an image one of the named classes.
@@ -271,6 +285,7 @@ class Segmenter:
           classes: what to look for, in words.
           background: pixels whose best class scores below this become ``background``, which is then
             class 0; between 0 and 1. None names every pixel.
+          refinement: how the masks are brought to the edges in the image; None for not.
           keep_scores: whether the result holds the scores of all classes, a float a pixel for each.
 
         Returns:
@@ -289,7 +304,8 @@ class Segmenter:
         windows = prepare(image, self.geometry)
         bank = self.bank(class_set, background=background)
         batch_size = min(slot_count(len(windows.pixels)), BATCH)
-        painting = self.paint(next(self.describe([windows], batch_size=batch_size)), bank)
+        described = next(self.describe([windows], batch_size=batch_size))
+        painting = self.paint(described, bank, refinement=refinement)
         found = painting.labels()
         return Segmentation(
             labels=found.labels,
@@ -300,6 +316,18 @@ class Segmenter:
             image=image,
             has_background=background is not None,
         )
+
+
+def _refined(described: Described, pamr: Pamr) -> Float[Array, "slots window window g"]:
+    windows, count = described.windows, len(described.group_maps)
+    room = ((0, slot_count(count) - count), (0, 0), (0, 0), (0, 0))
+    return refine_groups(
+        np.pad(described.group_maps, room),
+        np.pad(windows.pixels, room),
+        count=np.int32(count),
+        extent=np.minimum(windows.size, windows.geometry.window).astype(np.int32),
+        pamr=pamr,
+    )
 
 
 def class_names(given: Any) -> tuple[str, ...]:

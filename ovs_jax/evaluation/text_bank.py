@@ -38,6 +38,14 @@ def class_embeddings(
       (golden README, ``classes.embedding``).
     """
     texts = [text for name in names for text in class_prompts(name, templates)]
+    embedded = text_embeddings(encode, texts, tokenizer=tokenizer, length=length)
+    return unit_mean(embedded.reshape(len(names), len(templates), -1))
+
+
+def text_embeddings(
+    encode: EncodeText, texts: Sequence[str], *, tokenizer: Tokenizer, length: int
+) -> Float[np.ndarray, "m e"]:
+    """Embeds texts, not normalised; arguments as `class_embeddings`."""
     ids, mask = tokenizer(texts, length=length)
     used = int(mask.sum(axis=1).max())
     length = min(-(-used // LENGTHS) * LENGTHS, length)
@@ -49,10 +57,14 @@ def class_embeddings(
         fill = ((0, missing), (0, 0))
         out = encode(np.pad(part_ids, fill, mode="edge"), np.pad(part_mask, fill, mode="edge"))
         embedded.append(np.asarray(out, np.float32)[: len(part_ids)])
-    return unit_mean(np.concatenate(embedded).reshape(len(names), len(templates), -1))
+    return np.concatenate(embedded)
 
 
 def unit_mean(embedded: Float[np.ndarray, "c k e"]) -> Float[np.ndarray, "c e"]:
     """The mean over prompts, scaled to length one."""
-    mean = embedded.mean(axis=1)
-    return mean / np.maximum(np.linalg.norm(mean, axis=-1, keepdims=True), 1e-12)
+    return unit(embedded.mean(axis=1))
+
+
+def unit(embedded: Float[np.ndarray, "*s e"]) -> Float[np.ndarray, "*s e"]:
+    """Scaled to length one."""
+    return embedded / np.maximum(np.linalg.norm(embedded, axis=-1, keepdims=True), 1e-12)

@@ -124,16 +124,16 @@ class EvaluationConfig:
 
     Attributes:
       every: steps between evaluations; 0 evaluates at the end only.
-      source: ``none``, ``synthetic`` (held-out scenes, every pixel labelled) or ``voc`` (a folder
-        in PASCAL VOC layout).
-      folder: for ``voc``, the folder with JPEGImages, SegmentationClass and ImageSets.
-      protocol: for ``voc``, a preset and class list such as ``ovsegmentor/voc21``.
+      source: ``none``, ``synthetic`` (held-out scenes, every pixel labelled) or ``benchmark``.
+      folder: for ``benchmark``, that of its official download, or what ``ovs-jax data prepare``
+        made of it.
+      protocol: for ``benchmark``, a preset and class list such as ``ovsegmentor/voc21``.
       limit: images to judge; 0 for all (of the synthetic world: 500).
       batch_size: windows that the model sees at a time.
     """
 
     every: int = 0
-    source: Literal["none", "synthetic", "voc"] = "none"
+    source: Literal["none", "synthetic", "benchmark"] = "none"
     folder: str = ""
     protocol: str = "ovsegmentor/voc21"
     limit: int = 0

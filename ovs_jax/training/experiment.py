@@ -13,7 +13,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, PartitionSpec
 
 from ovs_jax import parallel
-from ovs_jax.data.benchmarks import open_voc
+from ovs_jax.data.benchmarks import open_benchmark
 from ovs_jax.data.pipeline import PipelineConfig, TrainingBatches, training_batches
 from ovs_jax.data.records import Source
 from ovs_jax.data.sources import open_image_text
@@ -262,13 +262,16 @@ def open_source(data: DataConfig) -> tuple[Source, EntityVocabulary | None]:
     return source, vocabulary
 
 
-def open_benchmark(config: EvaluationConfig, data: DataConfig) -> tuple[Source, Protocol] | None:
+def open_labelled(config: EvaluationConfig, data: DataConfig) -> tuple[Source, Protocol] | None:
     """Labelled images and the protocol to judge by; None without evaluation."""
     if config.source == "none":
         return None
-    if config.source == "voc":
+    if config.source == "benchmark":
+        if not config.folder:
+            raise ValueError("evaluation.folder: expected the folder of a benchmark, got none")
         preset, _, dataset = config.protocol.partition("/")
-        return open_voc(config.folder), protocol(preset, dataset)
+        rules = protocol(preset, dataset)
+        return open_benchmark(dataset, config.folder), rules
     world = SyntheticWorld(
         data.world, split="validation", seed=data.world_seed, length=config.limit or HELD_OUT
     )
@@ -280,7 +283,7 @@ def make_scorer(
     config: EvaluationConfig, data: DataConfig, plan: Plan, tokenizer: Tokenizer
 ) -> Callable[[State], Scores] | None:
     """A function that scores a state by mean IoU, or None without evaluation."""
-    benchmark = open_benchmark(config, data)
+    benchmark = open_labelled(config, data)
     if benchmark is None:
         return None
     source, rules = benchmark

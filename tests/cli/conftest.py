@@ -20,7 +20,8 @@ def nano_segmenter():
     config = registry.model_config("ovsegmentor", "nano", overrides=overrides)
     parts = functional.init(registry.build(config), jax.random.key(0))
     geometry = Geometry(window=32, stride=16, short_side=48, long_side=160)
-    return Segmenter(*parts, tokenizer=tokenizer, text_length=config.text.length, geometry=geometry)
+    options = {"text_length": config.text.length, "geometry": geometry, "image_size": 32}
+    return Segmenter(*parts, tokenizer=tokenizer, **options)
 
 
 @pytest.fixture

@@ -1,3 +1,4 @@
+import argparse
 import csv
 import json
 import os
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 from ovs_jax.cli import evaluate
+from ovs_jax.cli.evaluation_tasks import TASKS
 
 
 @pytest.fixture
@@ -48,20 +50,88 @@ def test_objects_of_the_synthetic_world_are_told_from_a_background(command, caps
     assert "below min(0.5" in capsys.readouterr().out
 
 
-def test_the_voc_layout_is_opened_with_the_published_protocol(voc):
-    import argparse
-
+def opened(*words):
     parser = argparse.ArgumentParser()
     evaluate.add_arguments(parser)
-    source, rules = evaluate.open_data(parser.parse_args(["--checkpoint", "x", "--data", str(voc)]))
+    arguments = parser.parse_args([str(word) for word in ("--checkpoint", "x", *words)])
+    task = TASKS[arguments.task](arguments)
+    return task.source, task.protocol
+
+
+@pytest.mark.parametrize("dataset", [[], ["--dataset", "pascal_voc"], ["--dataset", "voc21"]])
+def test_a_benchmark_is_opened_by_its_name_or_class_list(voc, dataset):
+    source, rules = opened("--data", voc, *dataset)
     assert len(source) == 2
     assert (rules.name, rules.classes.name, rules.background) == ("ovsegmentor", "voc21", 0.95)
-    two_folders = ["--images", str(voc / "JPEGImages"), "--labels", str(voc / "SegmentationClass")]
-    source, rules = evaluate.open_data(
-        parser.parse_args(["--checkpoint", "x", "--dataset", "ade150", *two_folders])
-    )
+    assert set(np.unique(source[0]["label"])) == {0, 5, 20, 255}
+
+
+def test_the_same_labels_are_read_with_another_class_list(voc):
+    source, rules = opened("--data", voc, "--dataset", "voc20", "--preset", "tcl")
+    assert (rules.classes.name, rules.background, len(rules.templates)) == ("voc20", None, 80)
+    assert set(np.unique(source[0]["label"])) == {4, 19, 255}
+
+
+def test_two_folders_have_indices_of_the_class_list(voc):
+    folders = ["--images", voc / "JPEGImages", "--labels", voc / "SegmentationClass"]
+    source, rules = opened("--dataset", "ade150", *folders)
     assert len(source) == 2
-    assert rules.zero_label == "drop"
+    assert (rules.classes.name, rules.zero_label) == ("ade150", "drop")
+    assert isinstance(source[0]["label"], bytes)
+
+
+def test_refinement_changes_the_protocol(voc):
+    _, rules = opened("--data", voc, "--preset", "tcl", "--refine", "pamr")
+    assert (rules.background, rules.background_rule) == (0.4, "fixed")
+    assert "PAMR" in rules.choices()["refinement"]
+
+
+def test_a_sweep_is_printed_below_the_scores(command, capsys):
+    words = ["--preset", "synthetic", "--dataset", "objects", "--size", 32, "--limit", 2]
+    sweep = ["--background", 0.5, "--sweep-background", "0.2:0.4:0.1"]
+    assert command(evaluate, "--checkpoint", "trained", *words, *sweep) == 0
+    shown = capsys.readouterr().out
+    assert "### Other background thresholds" in shown
+    for threshold in (0.2, 0.3, 0.4, 0.5):
+        assert f"| {threshold} | " in shown
+
+
+def test_images_are_classified(command, tmp_path, capsys):
+    from ovs_jax.text.class_sets import imagenet_synsets
+
+    rng = np.random.default_rng(0)
+    for synset in imagenet_synsets()[:2]:
+        folder = tmp_path / "val" / synset
+        folder.mkdir(parents=True)
+        image = Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8))
+        image.save(folder / f"ILSVRC2012_val_{synset}.JPEG")
+    out = tmp_path / "out"
+    words = ["--task", "classification", "--data", tmp_path, "--prompts", "identity", "--out", out]
+    assert command(evaluate, "--checkpoint", "trained", *words, "--batch-size", 2) == 0
+    shown = capsys.readouterr().out
+    assert "classification / imagenet / prompts identity" in shown
+    assert "centre 32" in shown
+    stored = json.loads((out / "report.json").read_text())
+    assert stored["images"] == 2
+    assert len(stored["per_class"]) == 1000
+    assert sorted(os.listdir(out)) == ["report.csv", "report.json", "report.md"]
+
+
+def test_captions_are_retrieved_from_files_and_from_the_synthetic_world(command, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8)).save(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.txt").write_text("a dog\na boat\n")
+    words = ["--checkpoint", "trained", "--task", "retrieval", "--batch-size", 2]
+    assert command(evaluate, *words, "--data", tmp_path) == 0
+    assert "· 2 images · 4 captions ·" in capsys.readouterr().out
+    world = ["--preset", "synthetic", "--size", 32, "--limit", 3]
+    assert command(evaluate, *words, *world) == 0
+    assert "## retrieval / synthetic" in capsys.readouterr().out
+
+
+CLASSIFY = ["--task", "classification"]
+RETRIEVE = ["--task", "retrieval"]
 
 
 @pytest.mark.parametrize(
@@ -78,6 +148,22 @@ def test_the_voc_layout_is_opened_with_the_published_protocol(voc):
         (["--limit", "0", "--data", "a"], "--limit: expected at least 1, got 0"),
         (["--batch-size", "0", "--data", "a"], "--batch-size: expected at least 1, got 0"),
         (["--data", "nowhere"], "nowhere does not exist"),
+        (["--data", "a", "--dataset", "voc20"], "unknown 'voc20', expected one of"),
+        (["--data", "a", "--dataset", "imagenet"], "unknown 'imagenet', expected one of"),
+        (["--data", "a", "--prompts", "full"], "--prompts: belongs to classification"),
+        (["--images", "a", "--labels", "b", "--split", "val"], "--split: belongs to --data"),
+        (["--data", "a", "--sweep-background", "high"], "expected FIRST:LAST:STEP"),
+        (["--preset", "synthetic", "--sweep-background"], "'synthetic' has no background"),
+        ([*CLASSIFY, "--preset", "tcl"], "--preset: belongs to segmentation"),
+        ([*CLASSIFY, "--refine", "pamr"], "--refine: belongs to segmentation"),
+        ([*CLASSIFY, "--dataset", "voc21"], "expected imagenet for classification, got 'voc21'"),
+        (CLASSIFY, "--data: expected the folder of imagenet"),
+        ([*CLASSIFY, "--data", "nowhere"], "nowhere"),
+        (RETRIEVE, "expected either --data with images and captions, or --preset synthetic"),
+        ([*RETRIEVE, "--data", "a", "--preset", "synthetic"], "expected either --data"),
+        ([*RETRIEVE, "--preset", "tcl"], "expected synthetic or nothing for retrieval, got 'tcl'"),
+        ([*RETRIEVE, "--data", "a", "--split", "val"], "--split: belongs to other tasks"),
+        ([*RETRIEVE, "--data", "nowhere"], "nowhere does not exist"),
     ],
 )
 def test_bad_options_give_one_message(command, words, message):

@@ -139,7 +139,7 @@ def test_an_experiment_runs_from_end_to_end(tmp_path: Path) -> None:
         ("data.source=/nowhere.tsv", "/nowhere.tsv does not exist"),
         ("data.tokenizer=wordpiece:/nowhere", "/nowhere"),
         ("init.checkpoint=/nowhere", "init.checkpoint: /nowhere holds no usable checkpoint"),
-        ("evaluation.source=voc", "VOC data"),
+        ("evaluation.source=benchmark", "evaluation.folder: expected the folder"),
         (
             "batch_size=12",
             "batch_size: expected a multiple of data x fsdp x accumulate = 8, got 12",

@@ -19,7 +19,7 @@ def nano():
     overrides = {"text": {"vocabulary": tokenizer.vocab_size}}
     config = registry.model_config("ovsegmentor", "nano", overrides=overrides)
     static, params, stats = functional.init(registry.build(config), jax.random.key(0))
-    options = {"tokenizer": tokenizer, "text_length": config.text.length}
+    options = {"tokenizer": tokenizer, "text_length": config.text.length, "image_size": SIZE}
     return (static, params, stats), options
 
 

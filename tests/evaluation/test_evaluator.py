@@ -1,4 +1,5 @@
 import io
+import json
 import logging
 
 import jax
@@ -13,6 +14,7 @@ from ovs_jax.evaluation.confusion import Confusion, encode_truth
 from ovs_jax.evaluation.evaluator import evaluate
 from ovs_jax.evaluation.gallery import draw_gallery
 from ovs_jax.evaluation.protocols import Protocol, protocol, synthetic_protocol
+from ovs_jax.evaluation.refinement import Pamr
 from ovs_jax.evaluation.sliding import Geometry
 from ovs_jax.typing import ClassSet
 
@@ -24,11 +26,11 @@ class Photos(list):
     """Labelled images of many sizes."""
 
 
-def photos(count=5, *, encoded=False, seed=0):
+def photos(count=5, *, encoded=False, seed=0, side=None):
     rng = np.random.default_rng(seed)
     records = Photos()
     for i in range(count):
-        size = rng.integers(20, 90, 2)
+        size = rng.integers(20, 90, 2) if side is None else (side, side)
         image = rng.integers(0, 256, (*size, 3), np.uint8)
         label = rng.choice([0, 1, 2, 255], size=size).astype(np.int32)
         if encoded:
@@ -148,6 +150,68 @@ def test_no_image_is_an_error(segmenter):
         evaluate(segmenter, Photos(), three())
 
 
+def objects(background, **changes):
+    names = ClassSet("objects", ("background", *CLASSES.names), has_background=True)
+    return Protocol("test", names, geometry=GEOMETRY, background=background, **changes)
+
+
+REFINED = {"refinement": Pamr(iterations=2, dilations=(1, 3))}
+
+
+@pytest.mark.parametrize("changes", [{}, {"background_rule": "fixed"} | REFINED], ids=["", "pamr"])
+def test_a_sweep_gives_the_scores_of_every_threshold_from_one_pass(segmenter, changes, monkeypatch):
+    source = photos(2, side=40)
+    described = []
+    run = segmenter._features
+    monkeypatch.setattr(segmenter, "_features", lambda x: described.append(len(x)) or run(x))
+    thresholds = (0.1, 0.25, 0.4)
+    rules = objects(0.25, **changes)
+    swept = evaluate(segmenter, source, rules, thresholds=thresholds, progress=False)
+    passes = len(described)
+    for threshold in thresholds:
+        alone = evaluate(segmenter, source, objects(threshold, **changes), progress=False)
+        found = swept.sweep.confusion(threshold)
+        np.testing.assert_array_equal(found.counts, alone.confusion.counts)
+        if threshold == rules.background:
+            np.testing.assert_array_equal(swept.confusion.counts, alone.confusion.counts)
+            np.testing.assert_array_equal(swept.groups.counts, alone.groups.counts)
+    assert len(described) == 4 * passes
+    shown = swept.to_markdown()
+    assert "| 0.25 |" in shown
+    assert "chosen on the images that it is scored on" in shown
+    stored = json.loads(swept.to_json())
+    assert [row["threshold"] for row in stored["background_sweep"]] == list(thresholds)
+    best = max(stored["background_sweep"], key=lambda row: row["mean_iou"])
+    assert stored["best_of_sweep"] == best
+
+
+def test_a_sweep_without_a_background_is_an_error(segmenter):
+    with pytest.raises(ValueError, match="class list 'three' has no background"):
+        evaluate(segmenter, photos(1), three(), thresholds=(0.5,), progress=False)
+
+
+def test_refined_masks_are_scored_and_drawn(segmenter):
+    source = photos(2, side=40)
+    plain = evaluate(segmenter, source, three(), progress=False)
+    refined = evaluate(segmenter, source, three(**REFINED), progress=False)
+    assert refined.confusion.counts.sum() == plain.confusion.counts.sum()
+    assert (refined.groups.counts != plain.groups.counts).any()
+    page = draw_gallery(segmenter, source, three(**REFINED), indices=[0])
+    assert (page != draw_gallery(segmenter, source, three(), indices=[0])).any()
+
+
+def test_arrays_are_class_indices_where_stored_labels_are_not(segmenter):
+    plain, encoded = photos(2), photos(2, encoded=True)
+    for record, stored in zip(plain, encoded, strict=True):
+        label = record["label"]
+        stored["label"] = to_png(np.where(label == 255, 255, label + 1).astype(np.uint8))
+    from_arrays, from_files = (
+        evaluate(segmenter, source, three(zero_label="drop"), progress=False)
+        for source in (plain, encoded)
+    )
+    np.testing.assert_array_equal(from_arrays.confusion.counts, from_files.confusion.counts)
+
+
 @pytest.mark.parametrize("labels", ["all", "objects"])
 def test_the_synthetic_world_is_scored_with_and_without_background(segmenter, labels):
     source = SyntheticWorld(WorldConfig(size=32), split="validation", length=3).segmentation(labels)
@@ -161,9 +225,9 @@ def test_the_synthetic_world_is_scored_with_and_without_background(segmenter, la
 
 
 def test_real_photographs_are_scored_under_the_published_protocol(segmenter, shared_data):
-    from ovs_jax.data.benchmarks import open_voc
+    from ovs_jax.data.benchmarks import open_benchmark
 
-    source = open_voc(shared_data / "voc_layout")
+    source = open_benchmark("voc21", shared_data / "voc_layout")
     rules = protocol("ovsegmentor", "voc21")
     report = evaluate(segmenter, source, rules, progress=False, limit=2, batch_size=2)
     assert report.images == 2

@@ -5,8 +5,10 @@ import pytest
 
 from ovs_jax.evaluation.painting import (
     add_background,
+    background_scores,
     class_scores,
     group_scores,
+    hard_shares,
     inverse_temperature,
     memberships,
     paint,
@@ -56,6 +58,25 @@ def test_background_takes_the_groups_below_the_threshold():
     np.testing.assert_allclose(add_background(scores, 0.6), [[[0.0, 0.2, 0.7], [1.0, 0.5, 0.1]]])
 
 
+def test_a_fixed_background_scores_the_threshold_everywhere():
+    scores = jnp.asarray([[[0.2, 0.7], [0.5, 0.1]], [[0.1, 0.1], [0.0, 0.2]]])
+    found = add_background(scores, 0.4, rule="fixed")
+    np.testing.assert_allclose(found[..., 0], 0.4)
+    np.testing.assert_array_equal(found.argmax(-1), [[2, 1], [0, 0]])
+
+
+@pytest.mark.parametrize("rule", ["best_group", "fixed"])
+def test_the_background_never_falls_as_the_threshold_rises(rule):
+    scores = jax.random.uniform(jax.random.key(5), (3, 4, 6))
+    thresholds = jnp.linspace(0, 1, 9)
+    found = background_scores(scores, thresholds, rule=rule)
+    assert found.shape == (3, 4, 9)
+    assert (jnp.diff(found, axis=-1) >= 0).all()
+    for i in (0, 5, 8):
+        alone = add_background(scores, thresholds[i], rule=rule)[..., 0]
+        np.testing.assert_array_equal(found[..., i], alone)
+
+
 def test_the_best_group_of_a_window_is_never_background():
     scores = jnp.asarray([[[0.2, 0.3], [0.25, 0.1]], [[0.9, 0.0], [0.9, 0.1]]])
     background = add_background(scores, 0.95)[..., 0]
@@ -94,9 +115,10 @@ def test_composing_in_group_space_equals_painting_averaging_and_resizing_scores(
         jnp.asarray(total / count), (*new_size, 6), method="linear", antialias=False
     )
     found = np.zeros((*new_size, 6))
+    of_pixels = hard_shares(maps, (32, 32))
     shares = np.zeros(new_size)
     for tile in tiles(size, new_size, geometry=geometry, tile=48, slots=slots):
-        members = memberships(maps, jnp.asarray(tile.rows), jnp.asarray(tile.cols))
+        members = memberships(of_pixels, jnp.asarray(tile.rows), jnp.asarray(tile.cols))
         piece = class_scores(members, scores)
         found[tile.inside] = piece[: tile.height, : tile.width]
         shares[tile.inside] = members.sum(-1)[: tile.height, : tile.width]

@@ -6,8 +6,19 @@ from ovs_jax.evaluation.protocols import (
     protocol_names,
     synthetic_protocol,
 )
+from ovs_jax.evaluation.refinement import Pamr
 from ovs_jax.typing import ClassSet
 
+TCL = {
+    "voc21": (21, 0.5),
+    "context60": (60, 0.5),
+    "coco_object81": (81, 0.5),
+    "voc20": (20, None),
+    "context59": (59, None),
+    "coco_stuff171": (171, None),
+    "cityscapes19": (19, None),
+    "ade150": (150, None),
+}
 PUBLISHED = {
     "groupvit/voc21": (21, 0.95),
     "groupvit/context60": (60, 0.35),
@@ -16,7 +27,9 @@ PUBLISHED = {
     "ovsegmentor/context60": (60, 0.35),
     "ovsegmentor/coco_object81": (81, 0.9),
     "ovsegmentor/coco_stuff_ovsegmentor": (172, 0.95),
+    "ovsegmentor/coco_object81_ovsegmentor": (81, 0.9),
     "ovsegmentor/ade150": (150, None),
+    **{f"tcl/{name}": choices for name, choices in TCL.items()},
 }
 
 
@@ -29,10 +42,36 @@ def test_a_published_protocol_has_the_published_choices(name):
     rules = protocol(*name.split("/"))
     assert (len(rules.classes), rules.background) == PUBLISHED[name]
     assert rules.classes.has_background == (rules.background is not None)
-    assert rules.templates == ("a photo of a {}.",)
+    tcl = name.startswith("tcl/")
+    assert len(rules.templates) == (80 if tcl else 1)
+    assert "a photo of a {}." in rules.templates
+    assert rules.background_rule == ("fixed" if tcl else "best_group")
+    assert rules.refinement is None
     assert (rules.geometry.window, rules.geometry.stride) == (448, 224)
     assert (rules.geometry.short_side, rules.geometry.long_side) == (448, 2048)
-    assert rules.zero_label == ("drop" if name.endswith("ade150") else "keep")
+    dropped = name.endswith(("ade150", "voc20", "context59"))
+    assert rules.zero_label == ("drop" if dropped else "keep")
+    assert rules.note or not dropped
+
+
+@pytest.mark.parametrize("name", list(PUBLISHED))
+def test_refinement_shows_in_the_name_and_moves_the_threshold_of_tcl_alone(name):
+    plain, refined = protocol(*name.split("/")), protocol(*name.split("/"), refinement=Pamr())
+    moved = name.startswith("tcl/") and plain.classes.has_background
+    assert refined.background == (0.4 if moved else plain.background)
+    assert refined.title != plain.title
+    assert "10 iterations" in refined.choices()["refinement"]
+    changed = {key for key, value in refined.choices().items() if value != plain.choices()[key]}
+    assert changed == ({"refinement", "background"} if moved else {"refinement"})
+
+
+def test_the_two_conversions_of_coco_objects_are_told_apart():
+    right, published = (
+        protocol("ovsegmentor", f"coco_object81{name}") for name in ("", "_ovsegmentor")
+    )
+    assert right.title != published.title
+    assert right.choices()["labels"] != published.choices()["labels"]
+    assert (right.outside_labels, published.outside_labels) == ("error", "count")
 
 
 def test_every_field_of_a_protocol_shows_in_its_choices():
@@ -43,6 +82,9 @@ def test_every_field_of_a_protocol_shows_in_its_choices():
         "geometry": type(base.geometry)(window=224, stride=112),
         "templates": ("the {}",),
         "background": 0.5,
+        "background_rule": "fixed",
+        "refinement": Pamr(iterations=3),
+        "note": "peculiar",
         "ignore_label": 254,
         "zero_label": "drop",
         "outside_labels": "count",

@@ -15,8 +15,9 @@ from ovs_jax.evaluation.painting import (
     pixel_groups,
     rescale,
 )
+from ovs_jax.evaluation.refinement import Pamr, refine_groups
 from ovs_jax.evaluation.segmenter import Segmenter, class_names, prepare
-from ovs_jax.evaluation.sliding import Geometry, window_boxes
+from ovs_jax.evaluation.sliding import Geometry, slot_count, window_boxes
 from ovs_jax.nn import functional
 from ovs_jax.typing import ClassSet
 
@@ -161,6 +162,29 @@ def test_images_of_all_sizes_share_a_handful_of_programs(segmenter, monkeypatch)
     settled = counted[-1]
     segment_many([tuple(rng.integers(20, 600, 2).tolist()) for _ in range(6)])
     assert counted[-1] - settled <= 2
+
+
+def test_refining_images_of_other_sizes_compiles_nothing(segmenter):
+    bank = segmenter.bank(ClassSet("seven", CLASSES))
+    pamr = Pamr(iterations=2, dilations=(1, 3))
+
+    def refined(*size):
+        windows = prepare(photo(*size), segmenter.geometry)
+        described = next(segmenter.describe([windows], batch_size=4))
+        assert slot_count(len(described.group_maps)) == 8
+        painting = segmenter.paint(described, bank, refinement=pamr)
+        return painting, segmenter.paint(described, bank)
+
+    programs = (refine_groups, canvas._label_tile)
+    refined(40, 56)[0].labels()
+    before = [program._cache_size() for program in programs]
+    painting, plain = refined(50, 60)
+    labels, scores = painting.labels(), painting.scores()
+    assert [program._cache_size() for program in programs] == before
+    np.testing.assert_array_equal(labels.labels, scores.argmax(axis=0))
+    assert (labels.labels != plain.labels().labels).any()
+    found = segmenter.segment(photo(50, 60), CLASSES, refinement=pamr, keep_scores=False)
+    np.testing.assert_array_equal(found.labels, labels.labels)
 
 
 def test_another_number_of_classes_compiles_no_new_painting(segmenter):

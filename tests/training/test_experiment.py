@@ -144,6 +144,19 @@ def test_photos_with_captions_are_a_source_too(shared_data: Path) -> None:
     assert batch["question"]["mask"].any(axis=1).all()
 
 
+def test_a_benchmark_is_judged_under_the_protocol_of_the_config(shared_data: Path) -> None:
+    folder = f"evaluation.folder={shared_data / 'voc_layout'}"
+    config = resolve("ovsegmentor/stage1:smoke", "evaluation.source=benchmark", folder)
+    opened = experiment.open_labelled(config.evaluation, config.data)
+    assert opened is not None
+    source, rules = opened
+    assert (rules.name, rules.classes.name) == ("ovsegmentor", "voc21")
+    assert source[0]["label"].max() in (*range(21), 255)
+    other = resolve("ovsegmentor/stage1:smoke", "evaluation.source=benchmark")
+    with pytest.raises(ValueError, match=r"evaluation\.folder: expected the folder"):
+        experiment.open_labelled(other.evaluation, other.data)
+
+
 @pytest.mark.parametrize("name", ["groupvit/gcc_yfcc", "ovsegmentor/stage1", "ovsegmentor/stage2"])
 def test_the_published_sizes_can_be_planned_on_eight_devices(name: str) -> None:
     config = resolve(name, "parallel.fsdp=8")

@@ -1,0 +1,221 @@
+"""What ``ovs-jax evaluate`` can judge: each task reads its options and opens its data."""
+
+import argparse
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from PIL import Image
+
+from ovs_jax.data.benchmarks import BENCHMARKS, open_benchmark, open_labelled_folders
+from ovs_jax.data.records import Source
+from ovs_jax.data.sources import open_image_text
+from ovs_jax.data.synthetic.config import WorldConfig
+from ovs_jax.data.synthetic.world import SyntheticWorld
+from ovs_jax.evaluation import evaluator, whole_images
+from ovs_jax.evaluation.classification import ClassificationProtocol, classify
+from ovs_jax.evaluation.gallery import draw_gallery
+from ovs_jax.evaluation.protocols import Protocol, protocol, synthetic_protocol
+from ovs_jax.evaluation.refinement import Pamr
+from ovs_jax.evaluation.report import Report
+from ovs_jax.evaluation.retrieval import RetrievalProtocol, retrieve
+from ovs_jax.evaluation.segmentation import png
+from ovs_jax.evaluation.segmenter import Segmenter
+from ovs_jax.evaluation.sweep import parse_thresholds
+from ovs_jax.evaluation.whole_images import CenterCrop
+from ovs_jax.text.class_sets import imagenet_names
+from ovs_jax.text.prompts import templates
+
+SYNTHETIC_SCENES = 500
+NOT_PUBLISHED = "synthetic"
+"""The preset of the synthetic world."""
+
+
+class Task(ABC):
+    """A task with its data, ready to judge a model."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.options = arguments
+
+    @abstractmethod
+    def score(self, segmenter: Segmenter) -> Report:
+        """Judges a model."""
+
+    def pictures(self, segmenter: Segmenter, report: Any) -> dict[str, bytes]:
+        """Files to put beside the report, by name."""
+        return {}
+
+    def limits(self, batch_size: int) -> dict[str, Any]:
+        """How many images to take, and how many at a time."""
+        return {
+            "limit": self.options.limit,
+            "batch_size": self.options.batch_size or batch_size,
+        }
+
+
+class Segmentation(Task):
+    """A class for every pixel.
+
+    Raises:
+      ValueError: the options do not fit together, or the data cannot be used.
+      FileNotFoundError: a file or folder is missing.
+    """
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        super().__init__(arguments)
+        _refuse(arguments, "prompts", "belongs to classification; a protocol has its own")
+        sweep = arguments.sweep_background
+        self.thresholds = () if sweep is None else parse_thresholds(sweep)
+        self.source, self.protocol = open_segmentation(arguments)
+        if self.thresholds and self.protocol.background is None:
+            raise ValueError(
+                f"--sweep-background: class list '{self.protocol.classes.name}' has no background"
+            )
+
+    def score(self, segmenter: Segmenter) -> Report:
+        """The scores of all classes."""
+        return evaluator.evaluate(
+            segmenter,
+            self.source,
+            self.protocol,
+            thresholds=self.thresholds,
+            **self.limits(evaluator.BATCH),
+        )
+
+    def pictures(self, segmenter: Segmenter, report: Any) -> dict[str, bytes]:
+        """A page of scenes."""
+        count = min(self.options.scenes, report.images)
+        if count < 1:
+            return {}
+        indices = [i * report.images // count for i in range(count)]
+        page = draw_gallery(segmenter, self.source, self.protocol, indices=indices)
+        return {"scenes.png": png(Image.fromarray(page))}
+
+
+class Classification(Task):
+    """A class for every image of ImageNet.
+
+    Raises:
+      ValueError: the options do not fit together, or the data cannot be used.
+      FileNotFoundError: a file or folder is missing.
+    """
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        super().__init__(arguments)
+        for field in ("preset", *_ONLY_SEGMENTATION):
+            _refuse(arguments, field, "belongs to segmentation")
+        dataset = arguments.dataset or "imagenet"
+        if dataset != "imagenet":
+            raise ValueError(f"--dataset: expected imagenet for classification, got '{dataset}'")
+        if arguments.data is None:
+            raise ValueError("--data: expected the folder of imagenet")
+        self.prompts = arguments.prompts or "full"
+        self.source = open_benchmark(dataset, arguments.data, split=arguments.split)
+
+    def score(self, segmenter: Segmenter) -> Report:
+        """Top-1 and top-5."""
+        rules = ClassificationProtocol(
+            class_list="imagenet",
+            names=imagenet_names(),
+            prompt_set=self.prompts,
+            templates=templates(self.prompts),
+            crop=CenterCrop.usual(segmenter.image_size),
+        )
+        return classify(segmenter, self.source, rules, **self.limits(whole_images.BATCH))
+
+
+class Retrieval(Task):
+    """The image of every caption, and the captions of every image.
+
+    Raises:
+      ValueError: the options do not fit together, or the data cannot be used.
+      FileNotFoundError: a file or folder is missing.
+    """
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        super().__init__(arguments)
+        for field in ("dataset", "split", *_ONLY_SEGMENTATION):
+            _refuse(arguments, field, "belongs to other tasks than retrieval")
+        _refuse(arguments, "prompts", "belongs to classification")
+        if arguments.preset not in (None, NOT_PUBLISHED):
+            raise ValueError(
+                f"--preset: expected {NOT_PUBLISHED} or nothing for retrieval, "
+                f"got '{arguments.preset}'"
+            )
+        if (arguments.data is None) == (arguments.preset is None):
+            raise ValueError(
+                "data: expected either --data with images and captions, or --preset synthetic"
+            )
+        if arguments.data is None:
+            self.source, self.name = open_world(arguments), NOT_PUBLISHED
+        else:
+            self.source, self.name = open_image_text(arguments.data), arguments.data.name
+
+    def score(self, segmenter: Segmenter) -> Report:
+        """R@1, R@5 and R@10 both ways."""
+        side = segmenter.image_size
+        rules = RetrievalProtocol(self.name, CenterCrop(side, side))
+        return retrieve(segmenter, self.source, rules, **self.limits(whole_images.BATCH))
+
+
+TASKS: dict[str, Callable[[argparse.Namespace], Task]] = {
+    "segmentation": Segmentation,
+    "classification": Classification,
+    "retrieval": Retrieval,
+}
+_ONLY_SEGMENTATION = ("images", "labels", "refine", "sweep_background", "background")
+
+
+def _refuse(arguments: argparse.Namespace, field: str, why: str) -> None:
+    if getattr(arguments, field) is not None:
+        raise ValueError(f"--{field.replace('_', '-')}: {why}")
+
+
+def open_segmentation(arguments: argparse.Namespace) -> tuple[Source, Protocol]:
+    """The labelled images that the options name, and the protocol to judge them by.
+
+    Raises:
+      ValueError: the options do not fit together.
+      FileNotFoundError: a file or folder is missing.
+    """
+    refinement = Pamr() if arguments.refine else None
+    if arguments.preset == NOT_PUBLISHED:
+        return _open_synthetic(arguments, refinement)
+    _refuse(
+        arguments, "background", "belongs to the synthetic preset; a published protocol has its own"
+    )
+    dataset = arguments.dataset or "voc21"
+    if dataset in BENCHMARKS:
+        dataset = BENCHMARKS[dataset].views[0].name
+    rules = protocol(arguments.preset or "ovsegmentor", dataset, refinement=refinement)
+    pair = (arguments.images, arguments.labels)
+    if (arguments.data is None) == (None in pair) or (arguments.data and any(pair)):
+        raise ValueError(
+            "data: expected either --data with the folder of a benchmark, or both --images and "
+            "--labels"
+        )
+    if arguments.data is not None:
+        return open_benchmark(dataset, arguments.data, split=arguments.split), rules
+    _refuse(arguments, "split", "belongs to --data; two folders are taken whole")
+    return open_labelled_folders(*pair), rules
+
+
+def open_world(arguments: argparse.Namespace) -> SyntheticWorld:
+    """Held-out scenes of the synthetic world."""
+    length = arguments.limit or SYNTHETIC_SCENES
+    return SyntheticWorld(WorldConfig(size=arguments.size), split="validation", length=length)
+
+
+def _open_synthetic(
+    arguments: argparse.Namespace, refinement: Pamr | None
+) -> tuple[Source, Protocol]:
+    kind = arguments.dataset or "all"
+    if kind not in ("all", "objects"):
+        raise ValueError(f"--dataset: expected 'all' or 'objects' for synthetic, got '{kind}'")
+    source = open_world(arguments).segmentation(kind)
+    return source, synthetic_protocol(
+        source.class_set,
+        size=arguments.size,
+        background=arguments.background,
+        refinement=refinement,
+    )
