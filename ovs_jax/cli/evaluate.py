@@ -77,7 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, default=64, help="side of synthetic scenes in pixels")
     parser.add_argument("--limit", type=int, help="judge only so many images")
     parser.add_argument(
-        "--batch-size", type=int, help="windows at a time (default: 16; whole images: 64)"
+        "--batch-size",
+        type=int,
+        help="windows at a time (default: 16, on a CPU 1; whole images: 64)",
     )
     parser.add_argument(
         "--out", type=Path, help="folder for report.md, report.json, report.csv and scenes.png"

@@ -18,12 +18,17 @@ from ovs_jax.evaluation.confusion import Confusion, encode_truth, over_hosts, su
 from ovs_jax.evaluation.loading import decoded_image, image_count, load_ahead, naming_record
 from ovs_jax.evaluation.protocols import Protocol
 from ovs_jax.evaluation.segmentation_report import SegmentationReport
-from ovs_jax.evaluation.segmenter import ClassBank, Described, Segmenter, Windows, prepare
+from ovs_jax.evaluation.segmenter import (
+    ClassBank,
+    Described,
+    Segmenter,
+    Windows,
+    default_batch,
+    prepare,
+)
 from ovs_jax.evaluation.sweep import Sweep, count_thresholds
 
 logger = logging.getLogger(__name__)
-BATCH = 16
-"""Windows that the model sees at a time."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,7 @@ def evaluate(
     thresholds: Sequence[float] = (),
     limit: int | None = None,
     progress: bool = True,
-    batch_size: int = BATCH,
+    batch_size: int | None = None,
 ) -> SegmentationReport:
     """Scores a model on labelled images.
 
@@ -107,7 +112,7 @@ def evaluate(
       thresholds: other background thresholds to score in the same pass.
       limit: judge only so many images, from the beginning.
       progress: whether a bar is shown.
-      batch_size: windows that the model sees at a time.
+      batch_size: windows that the model sees at a time; None for what suits the device.
 
     Returns:
       The scores.
@@ -123,7 +128,7 @@ def evaluate(
     mine = range(jax.process_index(), count, jax.process_count())
     scenes = load_scenes(source, mine, protocol)
     with tqdm(total=len(mine), unit="image", disable=not progress, desc=protocol.name) as bar:
-        for described in segmenter.describe(scenes, batch_size=batch_size):
+        for described in segmenter.describe(scenes, batch_size=batch_size or default_batch()):
             tally = tally.with_image(segmenter, described, bank, protocol)
             bar.set_postfix(mIoU=f"{100 * tally.confusion.mean_iou:.1f}", refresh=False)
             bar.update()

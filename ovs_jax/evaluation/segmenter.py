@@ -31,8 +31,8 @@ from ovs_jax.typing import ClassSet
 
 TEMPLATES = ("a photo of a {}.",)
 """The prompt of the published evaluations of GroupViT and OVSegmentor."""
-BATCH = 8
-"""Windows that `Segmenter.segment` shows the model at a time, at most."""
+BATCH = 16
+"""Windows that an accelerator sees at a time."""
 
 
 @dataclass(frozen=True)
@@ -303,7 +303,7 @@ class Segmenter:
         image = checked_pixels(image, name="image")
         windows = prepare(image, self.geometry)
         bank = self.bank(class_set, background=background)
-        batch_size = min(slot_count(len(windows.pixels)), BATCH)
+        batch_size = min(slot_count(len(windows.pixels)), default_batch())
         described = next(self.describe([windows], batch_size=batch_size))
         painting = self.paint(described, bank, refinement=refinement)
         found = painting.labels()
@@ -328,6 +328,13 @@ def _refined(described: Described, pamr: Pamr) -> Float[Array, "slots window win
         extent=np.minimum(windows.size, windows.geometry.window).astype(np.int32),
         pamr=pamr,
     )
+
+
+def default_batch() -> int:
+    """Windows that the model sees at a time: on a CPU one, whose attention maps stay in its caches
+    (twice as fast as eight at once with a ViT-B at 448 px), elsewhere `BATCH`.
+    """
+    return 1 if jax.default_backend() == "cpu" else BATCH
 
 
 def class_names(given: Any) -> tuple[str, ...]:
