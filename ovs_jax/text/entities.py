@@ -9,6 +9,7 @@ training data. Two rules read a caption:
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -46,6 +47,9 @@ class EntityVocabulary:
         ]
         if bad or "" in self.filter_words:
             raise ValueError(f"entity vocabulary: these words are empty or not trimmed: {bad}")
+        twice = [word for word, count in Counter(self.filter_words).items() if count > 1]
+        if twice:
+            raise ValueError(f"entity vocabulary: these words stand there twice: {twice}")
 
     def canonical(self, word: str) -> str:
         """The name under which a word's entity is known."""
@@ -66,6 +70,11 @@ def published_vocabulary() -> EntityVocabulary:
 @runtime_checkable
 class EntityRule(Protocol):
     """A way to read captions."""
+
+    @property
+    def name(self) -> str:
+        """Its name, of `RULES`."""
+        ...
 
     @property
     def vocabulary(self) -> EntityVocabulary:
@@ -126,6 +135,11 @@ class CorrectedRule:
     """
 
     vocabulary: EntityVocabulary = field(default_factory=published_vocabulary)
+
+    @property
+    def name(self) -> str:
+        """``corrected``."""
+        return "corrected"
 
     def question(self, caption: str, *, mask: str = MASK) -> str:
         """The caption with every entity word replaced by the mask token, otherwise intact."""
@@ -228,6 +242,11 @@ class OriginalRule:
     """
 
     vocabulary: EntityVocabulary = field(default_factory=published_vocabulary)
+
+    @property
+    def name(self) -> str:
+        """``original``."""
+        return "original"
 
     def question(self, caption: str, *, mask: str = MASK) -> str:
         """The stripped words, joined by single blanks, with mask tokens for the entities."""

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovs_jax.data.pairing import index_entities
+from ovs_jax.data.entity_index import index_entities
 from ovs_jax.text.entities import CorrectedRule, OriginalRule
 
 RULE = CorrectedRule()

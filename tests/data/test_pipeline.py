@@ -154,7 +154,8 @@ def test_threads_change_nothing(tokenizer: Tokenizer) -> None:
 
 
 def test_processes_build_the_parts_of_the_same_batch(tokenizer: Tokenizer) -> None:
-    with _batches(Numbered(), tokenizer) as whole:
+    sliced = replace(CONFIG, slices=3)
+    with _batches(Numbered(), tokenizer, sliced) as whole:
         expected = _take(whole, 3)
     parts = []
     for process in range(3):
