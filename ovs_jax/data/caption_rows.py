@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ovs_jax.data.entity_index import BLOCK
 
@@ -30,6 +30,7 @@ class RowBlock:
     rows: Any
 
 
+@runtime_checkable
 class RowWriter(Protocol):
     """Writes some rows of blocks, in the form in which they were read."""
 

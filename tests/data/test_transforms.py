@@ -1,13 +1,17 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from ovs_jax.data.transforms import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     keep_ratio_size,
     normalize,
+    resize_antialiased,
     resize_keep_ratio,
 )
 
@@ -65,3 +69,32 @@ def test_a_side_below_one_pixel_is_refused_by_name(field):
 def test_an_image_without_pixels_is_refused():
     with pytest.raises(ValueError, match="expected width of at least 1 pixel, got 0"):
         resize_keep_ratio(np.zeros((4, 0, 3), np.uint8))
+
+
+def test_normalising_by_look_up_equals_the_formula() -> None:
+    values = np.repeat(np.arange(256, dtype=np.uint8)[:, None, None], 3, axis=2)
+    mean, std = (np.asarray(x, np.float32) for x in (IMAGENET_MEAN, IMAGENET_STD))
+    np.testing.assert_array_equal(normalize(values), (values.astype(np.float32) - mean) / std)
+    np.testing.assert_array_equal(normalize(values[::-2]), normalize(values)[::-2])
+
+
+@pytest.mark.parametrize("size", [(224, 224), (300, 240), (480, 500), (700, 900), (120, 1100)])
+def test_the_antialiased_resize_is_that_of_pillow_within_a_grey_level(
+    shared_data: Path, size: tuple[int, int]
+) -> None:
+    for name in ("000000000285.jpg", "000000001000.jpg"):
+        photo = Image.open(shared_data / "photos_captions/images" / name).convert("RGB")
+        image = photo.resize(size, Image.Resampling.BICUBIC)
+        expected = np.asarray(image.resize((224, 224), Image.Resampling.BILINEAR), np.float32)
+        difference = np.abs(resize_antialiased(np.asarray(image), 224, 224) - expected)
+        assert difference.mean() < 1
+        assert difference.max() < 40
+
+
+def test_enlarging_and_keeping_the_size_need_no_smoothing() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (20, 31, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(resize_antialiased(image, 20, 31), image)
+    expected = np.asarray(
+        Image.fromarray(image).resize((64, 48), Image.Resampling.BILINEAR), np.int32
+    )
+    assert np.abs(resize_antialiased(image, 48, 64) - expected).max() <= 1
