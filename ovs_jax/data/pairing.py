@@ -72,15 +72,15 @@ class EntityIndex:
         begins, ends = self.place_starts[own], self.place_starts[own + 1]
         if within is not None and within != (0, len(self)):
             columns = [self._column(entity) for entity in own]
-            ends = begins + [np.searchsorted(column, within[1]) for column in columns]
-            begins = begins + [np.searchsorted(column, within[0]) for column in columns]
+            ends = begins + [self._before(column, within[1]) for column in columns]
+            begins = begins + [self._before(column, within[0]) for column in columns]
         shared = np.flatnonzero(ends - begins > 1)
         if not len(shared):
             return place, self.names[own[rng.integers(len(own))]]
         chosen = shared[rng.integers(len(shared))]
         others = self.places[begins[chosen] : ends[chosen]]
         drawn = int(rng.integers(len(others) - 1))
-        drawn += drawn >= np.searchsorted(others, place)  # steps over the caption itself
+        drawn += drawn >= self._before(others, place)  # steps over the caption itself
         return int(others[drawn]), self.names[own[chosen]]
 
     @property
@@ -90,6 +90,11 @@ class EntityIndex:
         # Only a caption with an entity of no other caption can be alone: few are.
         candidates = np.unique(self.places[self.place_starts[:-1][single]])
         return sum(bool(single[self._row(place)].all()) for place in candidates.tolist())
+
+    def _before(self, column: Int[np.ndarray, " found"], place: int) -> int:
+        """How many places of an entity lie before a place."""
+        # A number of another type would have the whole column converted first.
+        return int(np.searchsorted(column, self.places.dtype.type(place)))
 
     def _row(self, place: int) -> Int32[np.ndarray, " own"]:
         return self.entities[self.entity_starts[place] : self.entity_starts[place + 1]]
