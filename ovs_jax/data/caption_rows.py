@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from ovs_jax.data.entity_index import BLOCK
 
 ROW_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".parquet")
@@ -94,9 +97,7 @@ class RowFile:
         """The names of the columns, where the file has names."""
         kind = self.path.suffix.lower()
         if kind == ".parquet":
-            import pyarrow.parquet as parquet
-
-            return parquet.read_schema(self.path).names
+            return pq.read_schema(self.path).names
         if kind == ".txt" or self.column.isdigit():
             return []
         with open(self.path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
@@ -117,10 +118,8 @@ class RowFile:
         """
         kind = self.path.suffix.lower()
         if kind == ".parquet":
-            import pyarrow.parquet as parquet
-
-            schema = parquet.read_schema(self.path)
-            return _ParquetRows(stack.enter_context(parquet.ParquetWriter(path, schema)))
+            schema = pq.read_schema(self.path)
+            return _ParquetRows(stack.enter_context(pq.ParquetWriter(path, schema)))
         text = path.open("w", encoding="utf-8", errors="surrogateescape", newline="")
         file = stack.enter_context(text)
         names = self.columns()
@@ -165,16 +164,13 @@ class RowFile:
                 yield caption, line
 
     def _parquet_blocks(self, size: int) -> Iterator[RowBlock]:
-        import pyarrow as arrow
-        import pyarrow.parquet as parquet
-
         try:
-            with parquet.ParquetFile(self.path) as file:
+            with pq.ParquetFile(self.path) as file:
                 self._position(file.schema_arrow.names)
                 for batch in file.iter_batches(batch_size=size):
                     captions = [_text(value) for value in batch.column(self.column).to_pylist()]
                     yield RowBlock(captions, batch)
-        except arrow.ArrowException as error:
+        except pa.ArrowException as error:
             raise ValueError(f"captions {self.path}: not Parquet ({error})") from error
 
     def _position(self, names: list[str]) -> int:

@@ -3,11 +3,9 @@
 OVSegmentor (CVPR 2023), section 4.1: CC12M, of which the captions with one of 100 words were kept.
 """
 
-import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
@@ -16,8 +14,8 @@ from typing import Any
 
 from ovs_jax.data.block_map import map_blocks
 from ovs_jax.data.caption_rows import RowBlock, RowFile
+from ovs_jax.data.durable import draft_of, publish
 from ovs_jax.data.records import Record
-from ovs_jax.data.sources import PhotoCaptions
 from ovs_jax.text.entities import EntityRule, OriginalRule
 
 EMPTY = "no caption"
@@ -26,7 +24,7 @@ WITHOUT = "no entity"
 
 @dataclass(frozen=True)
 class EntityFilter:
-    """Keeps records whose caption has an entity; the same in every way of reading them.
+    """Keeps records whose caption has an entity, when data is ingested, here or on Apache Beam.
 
     Attributes:
       rule: what an entity is (`EntityRule.pairing_entities`); the published filter if not given.
@@ -142,49 +140,14 @@ def filter_rows(
         workers=workers,
         argument=attrgetter("captions"),
     )
-    with _published(target) as draft, ExitStack() as stack:
-        writer = source.writing(draft, stack)
-        for block, found in results:
-            writer.write(block, found.kept)
-            report.add(found.report)
-    return report
-
-
-def filter_photos(source: PhotoCaptions, target: str | Path, rule: EntityRule) -> FilterReport:
-    """Writes a table of the photographs whose captions have an entity; no image is copied.
-
-    Args:
-      source: photographs with captions.
-      target: a JSONL file with ``image`` (relative to it) and ``caption``.
-      rule: decides what an entity is (`EntityRule.pairing_entities`).
-
-    Returns:
-      The counts.
-
-    Raises:
-      ValueError: ``target`` is no JSONL file.
-      OSError: it cannot be written.
-    """
-    target = Path(target)
-    if target.suffix.lower() != ".jsonl":
-        raise ValueError(f"{target}: expected a .jsonl file, because the source is no table")
-    found = filter_captions(source.captions(), rule)
-    with _published(target) as draft, open(draft, "w", encoding="utf-8") as file:
-        for number in found.kept:
-            image = os.path.relpath(source.folder / source.files[number], target.parent)
-            row = {"image": image, "caption": source.texts[number]}
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    return found.report
-
-
-@contextmanager
-def _published(target: Path) -> Iterator[Path]:
-    """A name to write to; the file gets its own name once it is whole and on the disk."""
-    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
+    draft = draft_of(target)
     try:
-        yield draft
-        with open(draft, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(draft, target)
+        with ExitStack() as stack:
+            writer = source.writing(draft, stack)
+            for block, found in results:
+                writer.write(block, found.kept)
+                report.add(found.report)
+        publish(draft, target)
     finally:
         draft.unlink(missing_ok=True)
+    return report

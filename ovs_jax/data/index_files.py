@@ -6,7 +6,6 @@ names the entities, the rule and the captions it was made from. No pickle.
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ovs_jax.data.block_map import map_blocks
+from ovs_jax.data.durable import draft_of, publish
 from ovs_jax.data.entity_index import EntityBlock, Growing, Storage, collect, read_entities
 from ovs_jax.data.pairing import EntityIndex
 from ovs_jax.text.entities import EntityRule
@@ -107,7 +107,7 @@ def write_index(
     folder = Path(folder)
     if folder.exists():
         raise FileExistsError(f"entity index {folder}: exists already; remove it or name another")
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}.draft")
+    draft = draft_of(folder)
     draft.mkdir(parents=True)
     try:
         marks = Fingerprint()
@@ -123,9 +123,8 @@ def write_index(
         }
         (draft / FILE).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
         for file in draft.iterdir():
-            with open(file, "rb") as written:
-                os.fsync(written.fileno())
-        os.replace(draft, folder)
+            publish(file, file)
+        publish(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return _mapped(folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ovs_jax.data.caption_rows import ROW_SUFFIXES, RowBlock, RowFile
+from ovs_jax.data.caption_rows import ROW_SUFFIXES, RowBlock
 from ovs_jax.text.entities import EntityRule, entity_rule
 from ovs_jax.text.entity_files import read_entity_list
 
@@ -16,13 +16,16 @@ _MOST_WORKERS = 8
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the source, its columns, the list of entities and the number of workers."""
-    parser.add_argument("source", help="images with captions, or a file of captions alone")
+    parser.add_argument(
+        "source", metavar="SOURCE", help="images with captions, or a file of captions alone"
+    )
     parser.add_argument("--image-column", default="image")
     parser.add_argument(
         "--caption-column",
         default="caption",
         help="its name, or its number from 1 on in a file without a line of names",
     )
+    parser.add_argument("--data-dir", help="where TFDS data sets are")
     parser.add_argument(
         "--entities", help="a file of own words: JSON like the shipped list, or one word a line"
     )
@@ -37,12 +40,10 @@ def chosen_rule(arguments: argparse.Namespace, *, default: str) -> EntityRule:
     return entity_rule(arguments.rule or name or default, vocabulary)
 
 
-def caption_file(arguments: argparse.Namespace) -> RowFile | None:
-    """The source as a file with a caption a row, or None if it is no such file."""
-    path = Path(arguments.source)
-    if path.is_file() and path.suffix.lower() in ROW_SUFFIXES:
-        return RowFile(path, arguments.caption_column)
-    return None
+def has_rows(path: str | Path) -> bool:
+    """Whether a path is a file with a caption in every row."""
+    path = Path(path)
+    return path.is_file() and path.suffix.lower() in ROW_SUFFIXES
 
 
 def followed(blocks: Iterable[RowBlock]) -> Iterator[RowBlock]:

@@ -11,13 +11,15 @@ Examples:
 
 import argparse
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
-from ovs_jax.cli.data.captions import add_source_arguments, caption_file, chosen_rule, followed
-from ovs_jax.data.caption_rows import RowBlock
+from ovs_jax.cli.data.captions import add_source_arguments, chosen_rule, followed, has_rows
+from ovs_jax.data.caption_rows import RowBlock, RowFile
 from ovs_jax.data.entity_index import BLOCK
 from ovs_jax.data.index_files import write_index
+from ovs_jax.data.parquet import ENCODINGS
 from ovs_jax.data.sources import open_image_text
 from ovs_jax.text.entities import RULES
 
@@ -25,7 +27,7 @@ from ovs_jax.text.entities import RULES
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of ``ovs-jax data index-entities``."""
     add_source_arguments(parser)
-    parser.add_argument("out", help="the folder to make")
+    parser.add_argument("out", metavar="OUT", help="the folder to make")
     parser.add_argument(
         "--captions-only",
         action="store_true",
@@ -64,16 +66,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _blocks(arguments: argparse.Namespace) -> Iterator[RowBlock]:
     """As many captions as the source has records, in their order."""
-    rows = caption_file(arguments)
-    if rows is not None and (
-        arguments.captions_only or arguments.image_column not in rows.columns()
-    ):
-        yield from rows.blocks()
-        return
+    if has_rows(arguments.source):
+        rows = RowFile(Path(arguments.source), arguments.caption_column)
+        images = {arguments.image_column, *(ENCODINGS if rows.path.suffix == ".parquet" else ())}
+        if arguments.captions_only or not images & set(rows.columns()):
+            yield from rows.blocks()
+            return
     source = open_image_text(
         arguments.source,
         image_column=arguments.image_column,
         caption_column=arguments.caption_column,
+        data_dir=arguments.data_dir,
     )
     captions = source.captions()
     for first in range(0, len(captions), BLOCK):
