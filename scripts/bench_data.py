@@ -39,11 +39,12 @@ from ovs_jax.data.caption_rows import RowFile
 from ovs_jax.data.filtering import filter_rows
 from ovs_jax.data.images import decode_image
 from ovs_jax.data.index_files import write_index
+from ovs_jax.data.ingest import IngestOptions, ingest
 from ovs_jax.data.pipeline import PipelineConfig, augmentation, training_batches
 from ovs_jax.text.entities import RULES, CorrectedRule, entity_rule
 from ovs_jax.text.tokenizers import load_tokenizer
 
-CASES = ("decode", "batches", "filter", "index")
+CASES = ("decode", "batches", "ingest", "filter", "index")
 SIZE = 224
 FIELDS = {
     "stage1": ("image", "caption", "question", "answer"),
@@ -131,6 +132,31 @@ def bench_batches(photos: list[bytes], arguments: argparse.Namespace) -> Row:
     return row
 
 
+def bench_ingest(photos: list[bytes], folder: Path, arguments: argparse.Namespace) -> Row:
+    source = folder / "photos"
+    source.mkdir()
+    copies = max(arguments.ingested // len(photos), 1)
+    for number, photo in enumerate(photos * copies):
+        (source / f"{number:06d}.jpg").write_bytes(photo)
+        (source / f"{number:06d}.txt").write_text("a dog", encoding="utf-8")
+    row: Row = {}
+    for verify in (True, False):
+        start = time.perf_counter()
+        manifest = ingest(source, folder / f"shards-{verify}", IngestOptions(verify=verify))
+        seconds = time.perf_counter() - start
+        rates = {
+            "megabytes_per_second": manifest.bytes / 1e6 / seconds,
+            "images_per_second": manifest.kept / seconds,
+        }
+        told = "every image decoded" if verify else "headers only"
+        print(
+            f"  {told:<20} {rates['megabytes_per_second']:8.1f} MB/s, "
+            f"{rates['images_per_second']:.0f} images/s"
+        )
+        row |= rates if verify else {f"{name}_unverified": rate for name, rate in rates.items()}
+    return row
+
+
 def bench_filter(folder: Path, arguments: argparse.Namespace) -> Row:
     source = folder / "captions.txt"
     with open(source, "w", encoding="utf-8") as file:
@@ -189,6 +215,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=5, help="rounds of decoding (default 5)")
     parser.add_argument("--batch", type=int, default=64, help="records a batch (default 64)")
     parser.add_argument("--batches", type=int, default=10, help="timed batches (default 10)")
+    parser.add_argument("--ingested", type=int, default=1000, help="photos to ingest")
     parser.add_argument("--captions", type=int, default=200_000, help="made captions")
     parser.add_argument("--workers", type=int, default=1, help="processes that read entities")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all numbers to this file")
@@ -222,11 +249,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{name}:", flush=True)
         with TemporaryDirectory() as folder:
             if name in ("decode", "batches"):
-                bench = {"decode": bench_decode, "batches": bench_batches}[name]
-                rows[name] = bench(photos, parsed)
+                in_memory = {"decode": bench_decode, "batches": bench_batches}
+                rows[name] = in_memory[name](photos, parsed)
+            elif name == "ingest":
+                rows[name] = bench_ingest(photos, Path(folder), parsed)
             else:
-                bench = {"filter": bench_filter, "index": bench_index}[name]
-                rows[name] = bench(Path(folder), parsed)
+                on_disk = {"filter": bench_filter, "index": bench_index}
+                rows[name] = on_disk[name](Path(folder), parsed)
     if parsed.json:
         parsed.json.parent.mkdir(parents=True, exist_ok=True)
         parsed.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

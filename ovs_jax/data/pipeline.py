@@ -180,7 +180,8 @@ class TrainingBatches(grain.DatasetIterator[Batch]):
         """
         saved, own = state["stream"], self._stream()
         if saved != own:
-            if saved | {"slices": own["slices"], "shares": own["shares"]} == own:
+            cut = {name: own[name] for name in ("slices", "shares")}
+            if saved["slices"] != own["slices"] and saved | cut == own:
                 raise ValueError(
                     f"input stream: the saved run cut its data into {saved['slices']} slices, this "
                     f"one into {own['slices']}, by default one a process; resume with "
@@ -201,6 +202,8 @@ class TrainingBatches(grain.DatasetIterator[Batch]):
     def close(self) -> None:
         """Ends workers and threads; the iterator cannot be used any more."""
         self._stop()
+        if self.bad:
+            _log.info("passed over %d records: %s", self.bad.total(), dict(self.bad))
         super().close()
 
     def _stream(self) -> dict[str, Any]:

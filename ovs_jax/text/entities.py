@@ -42,10 +42,9 @@ class EntityVocabulary:
     def __post_init__(self) -> None:
         if not self.filter_words:
             raise ValueError("entity vocabulary: expected at least one word, got none")
-        bad = [
-            word for word in (*self.filter_words, *self.synonyms) if word != " ".join(word.split())
-        ]
-        if bad or "" in self.filter_words:
+        words = (*self.filter_words, *self.synonyms)
+        bad = [word for word in words if not word or word != " ".join(word.split())]
+        if bad:
             raise ValueError(f"entity vocabulary: these words are empty or not trimmed: {bad}")
         twice = [word for word, count in Counter(self.filter_words).items() if count > 1]
         if twice:

@@ -2,7 +2,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,17 @@ class Numbered:
             "the sea" if i % 10 == 9 else f"a {NAMES[i % 5]} and a {NAMES[(i + 1) % 5]}"
             for i in range(self.count)
         ]
+
+
+@dataclass(frozen=True)
+class Recording(Numbered):
+    """Notes which records are read."""
+
+    read: set[int] = field(default_factory=set)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        self.read.add(index)
+        return super().__getitem__(index)
 
 
 @contextmanager
@@ -167,6 +178,48 @@ def test_processes_build_the_parts_of_the_same_batch(tokenizer: Tokenizer) -> No
         np.testing.assert_array_equal(images, batch["image"])
         answers = np.concatenate([part[step]["answer"]["ids"] for part in parts])
         np.testing.assert_array_equal(answers, batch["answer"]["ids"])
+
+
+def test_processes_read_disjoint_ranges_whose_union_is_the_epoch(tokenizer: Tokenizer) -> None:
+    """Partners too: what a process reads lies between its first and its last record."""
+    read: list[set[int]] = []
+    for process in range(2):
+        source = Recording(count=40)
+        config = replace(CONFIG, process_index=process, process_count=2)
+        with _batches(source, tokenizer, config) as batches:
+            assert batches.steps_per_epoch == 6
+            _take(batches, 6)
+        read.append(source.read)
+    assert max(read[0]) < min(read[1])
+    assert read[0] | read[1] == {i for i in range(40) if i % 10 != 9}
+
+
+def test_a_run_goes_on_exactly_with_other_workers_and_with_the_slices_it_was_saved_with(
+    tokenizer: Tokenizer,
+) -> None:
+    two = [replace(CONFIG, process_index=process, process_count=2) for process in range(2)]
+    parts, states = [], []
+    for config in two:
+        with _batches(Numbered(), tokenizer, config) as batches:
+            _take(batches, 2)
+            states.append(json.loads(json.dumps(batches.get_state())))
+            parts.append(_take(batches, 4))
+    expected = [np.concatenate([part[step]["image"] for part in parts]) for step in range(4)]
+    whole = replace(CONFIG, slices=2, threads=2)
+    with _batches(Numbered(), tokenizer, whole) as batches:
+        batches.set_state(states[1])
+        for batch, images in zip(_take(batches, 4), expected, strict=True):
+            np.testing.assert_array_equal(batch["image"], images)
+    three = replace(CONFIG, slices=2, process_index=2, process_count=3)
+    with _batches(Numbered(), tokenizer, three) as batches:
+        batches.set_state(states[0])
+        for batch, images in zip(_take(batches, 4), expected, strict=True):
+            np.testing.assert_array_equal(batch["image"], images[4:])
+    with (
+        _batches(Numbered(), tokenizer) as batches,
+        pytest.raises(ValueError, match=r"2 slices, this one into 1, .* resume with data.slices=2"),
+    ):
+        batches.set_state(states[0])
 
 
 def test_more_fields_leave_the_others_as_they_were(tokenizer: Tokenizer) -> None:
@@ -363,6 +416,8 @@ def test_impossible_streams_are_refused_with_the_reason(tokenizer: Tokenizer) ->
         ({"text_length": 1}, "text_length: expected at least 2"),
         ({"seed": -1}, "seed: expected at least 0"),
         ({"process_index": 1}, "process_index: expected 0 to 0, got 1"),
+        ({"slices": 4}, "slices: expected a divisor of batch_size 6, got 4"),
+        ({"slices": -1}, "slices: expected at least 0"),
         ({"process_count": 4}, "batch_size: expected a multiple of process_count 4, got 6"),
         ({"max_bad_share": 1.5}, "max_bad_share: expected 0 to 1, got 1.5"),
     ],
