@@ -21,7 +21,7 @@ def test_made_captions_come_in_the_number_asked_for_and_the_same_every_time() ->
 def test_drawn_photos_have_the_size_asked_for() -> None:
     photos = drawn_photos(2, width=64, height=48)
     assert decode_image(photos[0], name="photo").shape == (48, 64, 3)
-    assert describe_photos(photos).startswith("2 photos, on average 64 x 48 pixels")
+    assert describe_photos(photos).startswith("2 photos, 64 x 48 pixels")
 
 
 def test_rates_and_memory_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
