@@ -10,9 +10,9 @@ ingest   MB and images a second of ``ovs-jax data ingest``, in one process
 filter   captions a second of ``ovs-jax data filter-entities``, in one process
 index    time and peak memory of ``ovs-jax data index-entities``, and of opening the index
 
-decode and filter count processor time, which other work on the machine distorts little; the others
-are wall-clock times. How long decoding takes depends on what the photos show: drawn ones are smooth
-colours, shapes and noise.
+decode and filter count processor time, decode that of its fastest round, which other work on the
+machine distorts little; the others are wall-clock times. How long decoding takes depends on what
+the photos show: drawn ones are smooth colours, shapes and noise.
 """
 
 import argparse
@@ -20,7 +20,6 @@ import json
 import os
 import pickle
 import resource
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -73,7 +72,7 @@ class Photos:
 
 
 def in_seconds_each(functions: dict[str, Callable[[int], Any]], *, count: int, repeats: int) -> Row:
-    """The processor time of one call; rounds take turns, and the median round counts."""
+    """The processor time of one call; rounds take turns, and the fastest round of each counts."""
     rounds: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(repeats):
         for name, function in functions.items():
@@ -81,7 +80,7 @@ def in_seconds_each(functions: dict[str, Callable[[int], Any]], *, count: int, r
             for number in range(count):
                 function(number)
             rounds[name].append((time.process_time() - start) / count)
-    return {name: statistics.median(seconds) for name, seconds in rounds.items()}
+    return {name: min(seconds) for name, seconds in rounds.items()}
 
 
 def bench_decode(photos: list[bytes], arguments: argparse.Namespace) -> Row:
