@@ -93,8 +93,8 @@ def resize_antialiased(
 
     Pillow widens its triangular filter by the scale. Here the image is smoothed by a filter that
     adds the same variance, (scale² - 1) / 6 squared pixels, and then sampled bilinearly. That takes
-    less than half the time; results differ by about half a grey level on average, and without
-    shrinking only by rounding.
+    less than half the time. Measured on crops of photographs, results differ by 0.4 grey levels on
+    average, by 1.4 on the photograph with the most fine detail; without shrinking only by rounding.
 
     Args:
       image: RGB pixels.

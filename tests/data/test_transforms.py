@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -78,17 +79,21 @@ def test_normalising_by_look_up_equals_the_formula() -> None:
     np.testing.assert_array_equal(normalize(values[::-2]), normalize(values)[::-2])
 
 
-@pytest.mark.parametrize("size", [(224, 224), (300, 240), (480, 500), (700, 900), (120, 1100)])
-def test_the_antialiased_resize_is_that_of_pillow_within_a_grey_level(
+@pytest.mark.parametrize("size", [(300, 240), (340, 256), (480, 500), (700, 900), (120, 1100)])
+def test_the_antialiased_resize_is_near_that_of_pillow(
     shared_data: Path, size: tuple[int, int]
 ) -> None:
-    for name in ("000000000285.jpg", "000000001000.jpg"):
-        photo = Image.open(shared_data / "photos_captions/images" / name).convert("RGB")
-        image = photo.resize(size, Image.Resampling.BICUBIC)
-        expected = np.asarray(image.resize((224, 224), Image.Resampling.BILINEAR), np.float32)
-        difference = np.abs(resize_antialiased(np.asarray(image), 224, 224) - expected)
-        assert difference.mean() < 1
-        assert difference.max() < 40
+    ours, plain = [], []
+    for file in sorted((shared_data / "photos_captions/images").glob("*.jpg"))[:12]:
+        photo = Image.open(file).convert("RGB").resize(size, Image.Resampling.BICUBIC)
+        expected = np.asarray(photo.resize((224, 224), Image.Resampling.BILINEAR), np.float32)
+        image = np.asarray(photo)
+        ours.append(np.abs(resize_antialiased(image, 224, 224) - expected))
+        plain.append(np.abs(np.asarray(cv2.resize(image, (224, 224)), np.float32) - expected))
+    # On the scale of 0 to 255, over photos; where much detail is sharp it is up to twice as much.
+    assert np.mean(ours) < 0.7
+    assert np.max(ours) < 40
+    assert np.mean(ours) < np.mean(plain)
 
 
 def test_enlarging_and_keeping_the_size_need_no_smoothing() -> None:
