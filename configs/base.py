@@ -73,7 +73,7 @@ def smoke(config: Config) -> None:
     config.step.accumulate = 1
     config.checkpoint.every = 4
     config.init.checkpoint = ""
-    config.data.source = "synthetic"
+    config.data.source, config.data.sets = "synthetic", ()
     config.data.tokenizer = "synthetic"
     config.data.text_length = 32
     config.data.workers = 0

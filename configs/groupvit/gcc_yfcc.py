@@ -1,8 +1,10 @@
 """GroupViT as published: CC3M + CC12M + YFCC14M, two grouping stages, 30 epochs.
 
 Command:   ovs-jax train --config=groupvit/gcc_yfcc --workdir=runs/groupvit
-               --config.data.source=PAIRS.tsv --config.data.tokenizer=clip:FOLDER
-           where PAIRS.tsv has the columns ``image`` and ``caption`` of all three sets.
+               --config.data.tokenizer=clip:FOLDER
+           with the three sets as ``data/gcc3m``, ``data/gcc12m`` and ``data/yfcc14m``, each as
+           ``ovs-jax data ingest`` makes it; elsewhere with
+               --config.data.sets="[{'source': 'A'}, {'source': 'B'}, {'source': 'C'}]"
 Variants:  :redcaps (RedCaps12M in place of YFCC14M, without the multi-label loss), :smoke
 Hardware:  the paper used 16 GPUs of 256 images each; batch 4096 needs as much memory in all.
 Cost:      about 768 V100-hours (published).
@@ -29,14 +31,17 @@ def get_config(variant: str | None = None) -> ConfigDict:
     config.step.dtype = "bfloat16"
     config.objective.multi_label = 1.0
     config.objective.project_tokens = False
-    config.data.source = "data/gcc_yfcc.tsv"
+    config.data.source = ""
+    # Without weights, each set has the share of every batch that it has of all records.
+    config.data.sets = tuple({"source": f"data/{name}"} for name in ("gcc3m", "gcc12m", "yfcc14m"))
     config.data.tokenizer = "clip:data/clip"
     config.data.text_length = 77
     config.data.augmentation = "stage1"
     config.data.prompt_count = 3
     config.data.workers = 8
     if variant == "redcaps":
-        config.data.source = "data/gcc_redcaps.tsv"
+        names = ("gcc3m", "gcc12m", "redcaps12m")
+        config.data.sets = tuple({"source": f"data/{name}"} for name in names)
         config.objective.multi_label = 0.0
         config.model.multi_label = False
     return base.finish(config, variant, known=("redcaps",))

@@ -8,12 +8,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image
 
 from ovs_jax.data.operations import OPERATIONS, Resample, apply_operation
-from ovs_jax.data.transforms import normalize
+from ovs_jax.data.transforms import normalize, resize_antialiased
 
 __all__ = [
     "OPERATIONS",
@@ -111,8 +111,7 @@ class RandomResizedCrop:
     ) -> UInt8[np.ndarray, "size size 3"]:
         """Returns the part, scaled bilinearly with antialiasing."""
         left, top, right, bottom = self.box(*image.shape[:2], rng=rng)
-        part = Image.fromarray(np.ascontiguousarray(image[top:bottom, left:right]))
-        return np.asarray(part.resize((self.size, self.size), Image.Resampling.BILINEAR))
+        return resize_antialiased(image[top:bottom, left:right], self.size, self.size)
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ class HorizontalFlip:
     ) -> UInt8[np.ndarray, "h w 3"]:
         """Returns the image or its mirror image."""
         if rng.random() < self.probability:
-            return np.ascontiguousarray(image[:, ::-1])
+            return np.asarray(cv2.flip(image, 1), np.uint8)
         return image
 
 

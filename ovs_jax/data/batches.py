@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ovs_jax.data.images import checked_pixels, decode_image
-from ovs_jax.data.order import EpochOrder, Purpose, generator
+from ovs_jax.data.mixture import ImageTextSet, Mixture, Stream
+from ovs_jax.data.order import Purpose, generator
 from ovs_jax.data.pairing import EntityIndex
-from ovs_jax.data.records import BadRecordError, Record, Source
+from ovs_jax.data.records import BadRecordError, Record
 from ovs_jax.text.entities import EntityRule, cross_prompt
+from ovs_jax.text.nouns import nouns
 from ovs_jax.text.prompts import noun_prompts
+from ovs_jax.text.tagged_nouns import tagged_nouns
 from ovs_jax.text.tokenizers import Tokenizer
 from ovs_jax.typing import Batch
 
@@ -46,29 +49,26 @@ class BatchBuilder:
     """Builds the batch of a step.
 
     Attributes:
-      source: records with images and captions.
+      mixture: the sets of images and captions, and which record stands where.
       tokenizer: for all texts.
       augment: for all images.
-      order: which record stands where. With an index it orders the index's places.
+      seed: of all chance.
       fields: which entries of a batch to build, of `IMAGE_FIELDS` and `TEXT_FIELDS`.
       text_length: tokens a text.
       prompt_count: noun prompts a caption.
-      prompt_words: ``nouns`` or ``entities``, what noun prompts name.
-      rule: reads entities; needed for `ENTITY_FIELDS`, as is ``index``, and for such prompts.
-      index: the captions with entities.
+      rule: reads entities; needed for `ENTITY_FIELDS`, as are the sets' indices, and for prompts
+        that name entities.
       slots: the slots of the global batch that this process builds.
     """
 
-    source: Source = field(repr=False)
+    mixture: Mixture
     tokenizer: Tokenizer
     augment: Augmentation
-    order: EpochOrder
+    seed: int
     fields: tuple[str, ...]
     text_length: int
     prompt_count: int
-    prompt_words: str
     rule: EntityRule | None
-    index: EntityIndex | None
     slots: range
 
     def __call__(self, step: int) -> BuiltBatch:
@@ -107,10 +107,12 @@ class BatchBuilder:
         return {"ids": ids.reshape(shape), "mask": mask.reshape(shape)}
 
     def _usable_item(self, step: int, slot: int, bad: list[tuple[str, str]]) -> _Item:
+        stream, own_slot = self.mixture.locate(slot)
         for attempt in range(MOST_TRIES):
             try:
-                place = self.order.record(step + attempt, slot)
-                return self._item(place, (self.order.seed, step, slot, attempt))
+                place = stream.order.record(step + attempt, own_slot)
+                bounds = stream.order.bounds(own_slot)
+                return self._item(stream, place, bounds, (self.seed, step, slot, attempt))
             except BadRecordError as error:
                 bad.append((error.key, error.reason))
         key, reason = bad[-1]
@@ -119,9 +121,12 @@ class BatchBuilder:
             f"{key}: {reason}"
         )
 
-    def _item(self, place: int, where: tuple[int, ...]) -> _Item:
+    def _item(
+        self, stream: Stream, place: int, bounds: tuple[int, int], where: tuple[int, ...]
+    ) -> _Item:
         """What a record gives; ``where`` tells its chance from that of all others."""
-        record = self._record(place)
+        data = stream.data
+        record = _record(data, place)
         item = _Item()
         for name in self.fields:
             if name == "image":
@@ -131,25 +136,24 @@ class BatchBuilder:
                 item.texts[name] = (record["caption"],)
             elif name == "prompts":
                 rng = generator(Purpose.PROMPTS, *where)
-                item.texts[name] = self._prompts(record["caption"], rng)
-        if self.rule is not None and self.index is not None:
-            self._add_entity_fields(item, self.rule, self.index, record["caption"], place, where)
+                words = self._prompt_words(data.prompt_words, record["caption"])
+                item.texts[name] = noun_prompts(
+                    record["caption"], rng, count=self.prompt_count, words=words
+                )
+        if self.rule is not None and data.index is not None:
+            self._add_question(item, self.rule, record["caption"], where)
+            self._add_partner(item, data, data.index, place, bounds, where)
         return item
 
-    def _prompts(self, caption: str, rng: np.random.Generator) -> tuple[str, ...]:
-        words = None
-        if self.prompt_words == "entities" and self.rule is not None:
-            words = tuple(dict.fromkeys(self.rule.entities(caption)))
-        return noun_prompts(caption, rng, count=self.prompt_count, words=words)
+    def _prompt_words(self, kind: str, caption: str) -> tuple[str, ...]:
+        if kind == "entities" and self.rule is not None:
+            return tuple(dict.fromkeys(self.rule.entities(caption)))
+        if kind == "none":
+            return ()
+        return tagged_nouns(caption) if kind == "nltk_nouns" else nouns(caption)
 
-    def _add_entity_fields(
-        self,
-        item: _Item,
-        rule: EntityRule,
-        index: EntityIndex,
-        caption: str,
-        place: int,
-        where: tuple[int, ...],
+    def _add_question(
+        self, item: _Item, rule: EntityRule, caption: str, where: tuple[int, ...]
     ) -> None:
         if "question" in self.fields:
             question = rule.question(caption, mask=str(self.tokenizer.mask_token))
@@ -157,29 +161,41 @@ class BatchBuilder:
         if "answer" in self.fields:
             rng = generator(Purpose.ANSWER, *where)
             item.texts["answer"] = (rule.answer(rule.entities(caption), rng),)
+
+    def _add_partner(
+        self,
+        item: _Item,
+        data: ImageTextSet,
+        index: EntityIndex,
+        place: int,
+        bounds: tuple[int, int],
+        where: tuple[int, ...],
+    ) -> None:
         if not {"cross_image", "cross_entity"} & set(self.fields):
             return
-        partner, entity = index.partner(place, generator(Purpose.PARTNER, *where))
+        partner, entity = index.partner(place, generator(Purpose.PARTNER, *where), within=bounds)
         item.texts["cross_entity"] = (cross_prompt(entity),)
         if "cross_image" in self.fields:
-            pixels = _pixels(self._record(partner))
+            pixels = _pixels(_record(data, partner))
             rng = generator(Purpose.CROSS_IMAGE, *where)
             item.images["cross_image"] = self.augment(pixels, rng)
 
-    def _record(self, place: int) -> Record:
-        record = self.source[place if self.index is None else int(self.index.kept[place])]
-        missing = [name for name in ("image", "caption", "key") if name not in record]
-        if missing:
-            raise ValueError(
-                f"record {place} of {type(self.source).__name__}: expected the fields image, "
-                f"caption and key, misses {missing}"
-            )
-        caption = record["caption"]
-        if not isinstance(caption, str):
-            raise BadRecordError(str(record["key"]), "caption is not text", type(caption).__name__)
-        if not caption.strip():
-            raise BadRecordError(str(record["key"]), "empty caption")
-        return record
+
+def _record(data: ImageTextSet, place: int) -> Record:
+    """The record at a place of a set's order, checked."""
+    record = data.source[place if data.index is None else int(data.index.kept[place])]
+    missing = [name for name in ("image", "caption", "key") if name not in record]
+    if missing:
+        raise ValueError(
+            f"record {place} of {type(data.source).__name__}: expected the fields image, "
+            f"caption and key, misses {missing}"
+        )
+    caption = record["caption"]
+    if not isinstance(caption, str):
+        raise BadRecordError(str(record["key"]), "caption is not text", type(caption).__name__)
+    if not caption.strip():
+        raise BadRecordError(str(record["key"]), "empty caption")
+    return record
 
 
 def _pixels(record: Record) -> np.ndarray:

@@ -65,7 +65,7 @@ def decode_image(
         raise BadRecordError(name, "unknown range", "expected 8 or 16 bits a channel, got floats")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def check_image_header(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> None:

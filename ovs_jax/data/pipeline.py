@@ -2,7 +2,8 @@
 
 Batches are functions of their step (`ovs_jax.data.batches`); Grain builds them ahead of time in
 threads or in worker processes. The state of the stream is little more than the next step, so a run
-can be resumed with another number of workers, or of processes, and sees the same batches.
+can be resumed with another number of workers and sees the same batches. With another number of
+processes it does if it keeps its number of slices (`ovs_jax.data.order`).
 
 Nothing here imports JAX. (Grain does where JAX is installed, in its workers too; it also runs
 without.)
@@ -10,8 +11,8 @@ without.)
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import grain
@@ -26,17 +27,17 @@ from ovs_jax.data.batches import (
     BatchBuilder,
     BuiltBatch,
 )
-from ovs_jax.data.order import EpochOrder
-from ovs_jax.data.pairing import EntityIndex, index_entities
-from ovs_jax.data.records import CaptionSource, Source
+from ovs_jax.data.mixture import PROMPT_WORDS, ImageTextSet, mix, with_entities
+from ovs_jax.data.pairing import EntityIndex
+from ovs_jax.data.records import Source
 from ovs_jax.data.remembered import Remembered
 from ovs_jax.data.square import CenteredSquare
-from ovs_jax.text.entities import RULES, EntityRule, EntityVocabulary, entity_rule
+from ovs_jax.text.entities import RULES, EntityVocabulary, entity_rule
+from ovs_jax.text.tagged_nouns import require_tagger
 from ovs_jax.text.tokenizers import Tokenizer
 from ovs_jax.typing import Batch
 
 AUGMENTATIONS = ("stage1", "stage2", "none")
-PROMPT_WORDS = ("nouns", "entities")
 
 _LAST_STEP = 2**31 - 1
 _JUDGED_AFTER = 1000
@@ -56,10 +57,11 @@ class PipelineConfig:
         entity are left out, as the published training data was.
       augmentation: ``stage1`` or ``stage2`` for the published recipes, ``none`` for a centred crop.
       prompt_count: noun prompts a caption.
-      prompt_words: what noun prompts name: the caption's ``nouns``, as published, or only its
-        ``entities``.
+      prompt_words: what noun prompts name, where there is one set (`mixture.ImageTextSet`).
       entity_rule: ``corrected`` or ``original``.
       seed: of order and augmentation.
+      slices: contiguous ranges that the records are cut into; each part of a batch draws from one.
+        0 for as many as there are processes, so that each reads its own range.
       remember: whether records are kept in memory once read; decoding and augmentation are not.
       workers: processes that build batches; 0 builds them in this one.
       threads: threads that build batches, in each process.
@@ -78,6 +80,7 @@ class PipelineConfig:
     prompt_words: str = "nouns"
     entity_rule: str = "corrected"
     seed: int = 0
+    slices: int = 0
     remember: bool = False
     workers: int = 0
     threads: int = 2
@@ -95,7 +98,7 @@ class PipelineConfig:
         _one_of("entity_rule", self.entity_rule, RULES)
         _one_of("prompt_words", self.prompt_words, PROMPT_WORDS)
         least = {"batch_size": 1, "image_size": 1, "text_length": 2, "prompt_count": 1, "seed": 0}
-        least |= {"workers": 0, "threads": 0, "prefetch": 1, "process_count": 1}
+        least |= {"slices": 0, "workers": 0, "threads": 0, "prefetch": 1, "process_count": 1}
         for name, smallest in least.items():
             if getattr(self, name) < smallest:
                 raise ValueError(f"{name}: expected at least {smallest}, got {getattr(self, name)}")
@@ -107,6 +110,10 @@ class PipelineConfig:
             raise ValueError(
                 f"batch_size: expected a multiple of process_count {self.process_count}, "
                 f"got {self.batch_size}"
+            )
+        if self.slices and self.batch_size % self.slices:
+            raise ValueError(
+                f"slices: expected a divisor of batch_size {self.batch_size}, got {self.slices}"
             )
         if not 0 <= self.max_bad_share <= 1:
             raise ValueError(f"max_bad_share: expected 0 to 1, got {self.max_bad_share}")
@@ -129,7 +136,7 @@ class TrainingBatches(grain.DatasetIterator[Batch]):
 
     def __init__(self, builder: BatchBuilder, config: PipelineConfig):
         super().__init__()
-        self.records = builder.order.records
+        self.records = builder.mixture.records
         self.step = 0
         self.seen = 0
         self.bad: Counter[str] = Counter()
@@ -140,7 +147,7 @@ class TrainingBatches(grain.DatasetIterator[Batch]):
     @property
     def steps_per_epoch(self) -> int:
         """Batches in one pass over the records."""
-        return self._builder.order.steps_per_epoch
+        return self._builder.mixture.steps_per_epoch
 
     def __next__(self) -> Batch:
         """The batch of the next step.
@@ -171,7 +178,15 @@ class TrainingBatches(grain.DatasetIterator[Batch]):
         Raises:
           ValueError: the state is of another stream, whose batches this one cannot continue.
         """
-        if state["stream"] != self._stream():
+        saved, own = state["stream"], self._stream()
+        if saved != own:
+            cut = {name: own[name] for name in ("slices", "shares")}
+            if saved["slices"] != own["slices"] and saved | cut == own:
+                raise ValueError(
+                    f"input stream: the saved run cut its data into {saved['slices']} slices, this "
+                    f"one into {own['slices']}, by default one a process; resume with "
+                    f"data.slices={saved['slices']} to see the same batches"
+                )
             raise ValueError(
                 f"input stream: expected the state of a stream with {self._stream()}, got one with "
                 f"{state['stream']}; resume with the same data, batch size and seed"
@@ -187,11 +202,19 @@ class TrainingBatches(grain.DatasetIterator[Batch]):
     def close(self) -> None:
         """Ends workers and threads; the iterator cannot be used any more."""
         self._stop()
+        if self.bad:
+            _log.info("passed over %d records: %s", self.bad.total(), dict(self.bad))
         super().close()
 
-    def _stream(self) -> dict[str, int]:
-        order = self._builder.order
-        return {"records": order.records, "batch_size": order.batch_size, "seed": order.seed}
+    def _stream(self) -> dict[str, Any]:
+        mixture = self._builder.mixture
+        return {
+            "records": [stream.order.records for stream in mixture.streams],
+            "shares": list(mixture.shares),
+            "slices": mixture.slices,
+            "batch_size": self._config.batch_size,
+            "seed": self._builder.seed,
+        }
 
     def _start(self) -> grain.DatasetIterator[BuiltBatch]:
         if self._ahead is None:
@@ -241,11 +264,42 @@ def training_batches(
     *,
     vocabulary: EntityVocabulary | None = None,
     augment: Augmentation | None = None,
+    index: EntityIndex | None = None,
 ) -> TrainingBatches:
-    """The batches of a run.
+    """The batches of a run on one set of images and captions.
 
     Args:
       source: images with captions.
+      tokenizer: of the model's text encoder.
+      config: what batches hold.
+      vocabulary: what counts as an entity; the published list if none is given.
+      augment: takes the place of ``config.augmentation``.
+      index: the source's captions with entities; read from its captions if none is given and it is
+        needed.
+
+    Returns:
+      An endless iterator of this process's part of every batch; close it to end its workers.
+
+    Raises:
+      ValueError: the source is too small for a batch, or it has no captions with entities where
+        they are needed, or the tokenizer has no mask token where questions are.
+    """
+    data = ImageTextSet(source, prompt_words=config.prompt_words, index=index)
+    return mixed_batches((data,), tokenizer, config, vocabulary=vocabulary, augment=augment)
+
+
+def mixed_batches(
+    sets: Sequence[ImageTextSet],
+    tokenizer: Tokenizer,
+    config: PipelineConfig,
+    *,
+    vocabulary: EntityVocabulary | None = None,
+    augment: Augmentation | None = None,
+) -> TrainingBatches:
+    """The batches of a run on several sets, each with the same number of slots in every batch.
+
+    Args:
+      sets: what to mix; their ``prompt_words`` take the place of the config's.
       tokenizer: of the model's text encoder.
       config: what batches hold.
       vocabulary: what counts as an entity; the published list if none is given.
@@ -255,31 +309,40 @@ def training_batches(
       An endless iterator of this process's part of every batch; close it to end its workers.
 
     Raises:
-      ValueError: the source is too small for a batch, or it has no captions with entities where
-        they are needed, or the tokenizer has no mask token where questions are.
+      ValueError: as `training_batches`, or a set would get no slot (`mixture.mix`).
     """
-    rule = index = None
-    if set(config.fields) & set(ENTITY_FIELDS) or config.prompt_words == "entities":
+    needs_entities = bool(set(config.fields) & set(ENTITY_FIELDS))
+    kinds = {data.prompt_words for data in sets if "prompts" in config.fields}
+    rule = None
+    if needs_entities or "entities" in kinds:
         rule = entity_rule(config.entity_rule, vocabulary)
-    if rule is not None and set(config.fields) & set(ENTITY_FIELDS):
-        index = _with_entities(source, rule)
+    if "nltk_nouns" in kinds:
+        require_tagger()
+    if rule is not None and needs_entities:
+        sets = [with_entities(data, rule) for data in sets]
+    else:
+        sets = [replace(data, index=None) for data in sets]
     if "question" in config.fields and tokenizer.mask_token is None:
         raise ValueError(
             f"fields: 'question' needs a tokenizer with a mask token, '{tokenizer.kind}' has none"
         )
-    records = len(source) if index is None else len(index)
+    if config.remember:
+        sets = [replace(data, source=Remembered(data.source)) for data in sets]
     part = config.batch_size // config.process_count
     builder = BatchBuilder(
-        source=Remembered(source) if config.remember else source,
+        mixture=mix(
+            sets,
+            batch_size=config.batch_size,
+            slices=config.slices or config.process_count,
+            seed=config.seed,
+        ),
         tokenizer=tokenizer,
         augment=augment or augmentation(config.augmentation, config.image_size),
-        order=EpochOrder(records, config.batch_size, config.seed),
+        seed=config.seed,
         fields=config.fields,
         text_length=config.text_length,
         prompt_count=config.prompt_count,
-        prompt_words=config.prompt_words,
         rule=rule,
-        index=index,
         slots=range(part * config.process_index, part * (config.process_index + 1)),
     )
     return TrainingBatches(builder, config)
@@ -291,24 +354,3 @@ def augmentation(name: str, size: int) -> Augmentation:
     if name == "none":
         return CenteredSquare(size)
     return stage1_augmentation(size) if name == "stage1" else stage2_augmentation(size)
-
-
-def _with_entities(source: Source, rule: EntityRule) -> EntityIndex:
-    name = type(source).__name__
-    if not isinstance(source, CaptionSource):
-        raise ValueError(f"source {name}: expected a method captions(), which entities are read by")
-    index = index_entities(source.captions(), rule)
-    if not len(index):
-        raise ValueError(
-            f"source {name}: none of {len(source)} captions has an entity; expected words such as "
-            f"{list(rule.vocabulary.filter_words[:5])}"
-        )
-    _log.info(
-        "%s: %d of %d captions have entities, %d different; %d captions share none",
-        name,
-        len(index),
-        len(source),
-        len(index.names),
-        index.alone,
-    )
-    return index

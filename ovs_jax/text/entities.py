@@ -9,6 +9,7 @@ training data. Two rules read a caption:
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -41,11 +42,13 @@ class EntityVocabulary:
     def __post_init__(self) -> None:
         if not self.filter_words:
             raise ValueError("entity vocabulary: expected at least one word, got none")
-        bad = [
-            word for word in (*self.filter_words, *self.synonyms) if word != " ".join(word.split())
-        ]
-        if bad or "" in self.filter_words:
+        words = (*self.filter_words, *self.synonyms)
+        bad = [word for word in words if not word or word != " ".join(word.split())]
+        if bad:
             raise ValueError(f"entity vocabulary: these words are empty or not trimmed: {bad}")
+        twice = [word for word, count in Counter(self.filter_words).items() if count > 1]
+        if twice:
+            raise ValueError(f"entity vocabulary: these words stand there twice: {twice}")
 
     def canonical(self, word: str) -> str:
         """The name under which a word's entity is known."""
@@ -66,6 +69,11 @@ def published_vocabulary() -> EntityVocabulary:
 @runtime_checkable
 class EntityRule(Protocol):
     """A way to read captions."""
+
+    @property
+    def name(self) -> str:
+        """Its name, of `RULES`."""
+        ...
 
     @property
     def vocabulary(self) -> EntityVocabulary:
@@ -126,6 +134,11 @@ class CorrectedRule:
     """
 
     vocabulary: EntityVocabulary = field(default_factory=published_vocabulary)
+
+    @property
+    def name(self) -> str:
+        """``corrected``."""
+        return "corrected"
 
     def question(self, caption: str, *, mask: str = MASK) -> str:
         """The caption with every entity word replaced by the mask token, otherwise intact."""
@@ -228,6 +241,11 @@ class OriginalRule:
     """
 
     vocabulary: EntityVocabulary = field(default_factory=published_vocabulary)
+
+    @property
+    def name(self) -> str:
+        """``original``."""
+        return "original"
 
     def question(self, caption: str, *, mask: str = MASK) -> str:
         """The stripped words, joined by single blanks, with mask tokens for the entities."""

@@ -15,6 +15,25 @@ from ovs_jax.training.optimizer import OptimizerConfig
 from ovs_jax.training.resume import CheckpointConfig
 from ovs_jax.training.start import InitConfig
 
+PromptWords = Literal["nouns", "nltk_nouns", "entities", "none"]
+
+
+@dataclass(frozen=True)
+class SetConfig:
+    """One of several sets of images and captions; see `data.mixture.ImageTextSet`.
+
+    Attributes:
+      source: a folder or table of photos and captions (`data.sources.open_image_text`).
+      weight: its share of every batch, relative to the other sets; 0 for its number of records.
+      prompt_words: as in `DataConfig`, for this set.
+      entity_index: as in `DataConfig`, for this set.
+    """
+
+    source: str
+    weight: float = 0.0
+    prompt_words: PromptWords = "nouns"
+    entity_index: str = ""
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -22,7 +41,9 @@ class DataConfig:
 
     Attributes:
       source: ``synthetic``, or a folder or table of photos and captions
-        (`data.sources.open_image_text`).
+        (`data.sources.open_image_text`); or
+      sets: several of these, mixed by weight. They take the place of source, prompt_words and
+        entity_index.
       image_column: in a table, the column of image files.
       caption_column: in a table, the column of captions.
       world: the synthetic world, if that is the source.
@@ -33,9 +54,16 @@ class DataConfig:
       text_length: tokens a text, longer ones are cut.
       augmentation: ``stage1``, ``stage2`` or ``none``.
       prompt_count: noun prompts a caption, for the multi-label loss.
-      prompt_words: what noun prompts name: the caption's ``nouns``, as published, or only its
-        ``entities``.
+      prompt_words: what noun prompts name: the caption's ``nouns`` by lexicon, its ``nltk_nouns``
+        by NLTK's tagger (to be installed with its data), only its ``entities``, or ``none``, which
+        repeats the caption.
       entity_rule: ``corrected`` or ``original``, for the entity and mask losses.
+      entity_list: a file of own entities (`text.entity_files`); the published ones if empty.
+      entity_index: a folder from ``ovs-jax data index-entities``; if empty, the captions are read
+        when the run starts.
+      slices: contiguous ranges that the records are cut into. Every process reads only those its
+        part of the batch draws from. 0 for one a process; resuming with another number of processes
+        needs the number of the saved run.
       workers: processes that build batches; 0 builds them in threads of this one.
       threads: threads that build batches, in each process.
       prefetch: batches that each process keeps ready.
@@ -43,6 +71,7 @@ class DataConfig:
     """
 
     source: str = "synthetic"
+    sets: tuple[SetConfig, ...] = ()
     image_column: str = "image"
     caption_column: str = "caption"
     world: WorldConfig = field(default_factory=WorldConfig)
@@ -53,12 +82,24 @@ class DataConfig:
     text_length: int = 32
     augmentation: str = "stage1"
     prompt_count: int = 3
-    prompt_words: Literal["nouns", "entities"] = "nouns"
+    prompt_words: PromptWords = "nouns"
     entity_rule: str = "corrected"
+    entity_list: str = ""
+    entity_index: str = ""
+    slices: int = 0
     workers: int = 0
     threads: int = 2
     prefetch: int = 2
     max_bad_share: float = 0.05
+
+    def __post_init__(self) -> None:
+        if bool(self.source) == bool(self.sets):
+            raise ValueError(
+                "expected one of data.source and data.sets, the other empty; got data.source="
+                f"'{self.source}' and {len(self.sets)} sets"
+            )
+        if self.sets and self.entity_index:
+            raise ValueError("data.entity_index: with data.sets each set names its own")
 
 
 @dataclass(frozen=True)

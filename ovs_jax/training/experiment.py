@@ -4,7 +4,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from jax.sharding import Mesh, PartitionSpec
 
 from ovs_jax import parallel
 from ovs_jax.data.benchmarks import open_benchmark
-from ovs_jax.data.pipeline import PipelineConfig, TrainingBatches, training_batches
-from ovs_jax.data.records import Source
+from ovs_jax.data.index_files import open_index
+from ovs_jax.data.mixture import ImageTextSet
+from ovs_jax.data.pipeline import PipelineConfig, TrainingBatches, mixed_batches
+from ovs_jax.data.records import CaptionSource, Source
 from ovs_jax.data.sources import open_image_text
 from ovs_jax.data.synthetic import SyntheticWorld
 from ovs_jax.evaluation.evaluator import evaluate
@@ -24,12 +26,13 @@ from ovs_jax.evaluation.protocols import Protocol, protocol, synthetic_protocol
 from ovs_jax.evaluation.segmenter import Segmenter
 from ovs_jax.models import registry
 from ovs_jax.nn import functional
-from ovs_jax.text.entities import EntityVocabulary
+from ovs_jax.text.entities import EntityVocabulary, entity_rule
+from ovs_jax.text.entity_files import read_entity_list
 from ovs_jax.text.tokenizers import Tokenizer, load_tokenizer
 from ovs_jax.training import loop
 from ovs_jax.training import state as states
 from ovs_jax.training.checkpoint import FOLDER as CHECKPOINTS
-from ovs_jax.training.config import DataConfig, EvaluationConfig, RunConfig
+from ovs_jax.training.config import DataConfig, EvaluationConfig, RunConfig, SetConfig
 from ovs_jax.training.loop import LoopConfig, Outcome, Scores
 from ovs_jax.training.resume import Checkpoints
 from ovs_jax.training.schedule import ScheduleConfig, warmup_cosine
@@ -222,7 +225,6 @@ def open_batches(config: RunConfig, tokenizer: Tokenizer) -> TrainingBatches:
             f"data.text_length: expected at most model.text.length = {model.text.length}, got "
             f"{data.text_length}"
         )
-    source, vocabulary = open_source(data)
     fields = ["image", "caption"]
     fields += ["prompts"] if config.objective.multi_label else []
     fields += ["question", "answer"] if config.objective.entity else []
@@ -238,6 +240,7 @@ def open_batches(config: RunConfig, tokenizer: Tokenizer) -> TrainingBatches:
         remember=data.remember,
         entity_rule=data.entity_rule,
         seed=config.seed,
+        slices=data.slices,
         workers=data.workers,
         threads=data.threads,
         prefetch=data.prefetch,
@@ -245,7 +248,32 @@ def open_batches(config: RunConfig, tokenizer: Tokenizer) -> TrainingBatches:
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )
-    return training_batches(source, tokenizer, pipeline, vocabulary=vocabulary)
+    sets, vocabulary = open_sets(data)
+    return mixed_batches(sets, tokenizer, pipeline, vocabulary=vocabulary)
+
+
+def open_sets(data: DataConfig) -> tuple[list[ImageTextSet], EntityVocabulary | None]:
+    """Images with captions, and what counts as an entity in them (None: the published list).
+
+    Raises:
+      ValueError: the data cannot be used, or an index of entities was made from other captions or
+        by another rule.
+      FileNotFoundError: data, list or index are missing.
+    """
+    own = SetConfig(data.source, 0.0, data.prompt_words, data.entity_index)
+    sets: list[ImageTextSet] = []
+    vocabulary = read_entity_list(data.entity_list)[0] if data.entity_list else None
+    for chosen in data.sets or (own,):
+        source, names = open_source(replace(data, source=chosen.source, sets=()))
+        vocabulary = vocabulary or names
+        index = None
+        if chosen.entity_index:
+            rule = entity_rule(data.entity_rule, vocabulary)
+            if not isinstance(source, CaptionSource):
+                raise ValueError(f"data.entity_index: {chosen.source} cannot give its captions")
+            index = open_index(chosen.entity_index, captions=source.captions(), rule=rule)
+        sets.append(ImageTextSet(source, chosen.weight, chosen.prompt_words, index))
+    return sets, vocabulary
 
 
 def open_source(data: DataConfig) -> tuple[Source, EntityVocabulary | None]:

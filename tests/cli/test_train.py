@@ -1,5 +1,6 @@
 """``ovs-jax train`` from end to end: experiments, resuming, stages, and what can be wrong."""
 
+import io
 import json
 import os
 import signal
@@ -12,12 +13,14 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from ovs_jax.cli.main import main
 from ovs_jax.cli.train import STOPPED
 from ovs_jax.nn import functional
 from ovs_jax.training import checkpoint
 from ovs_jax.training.checkpoint import load_model
+from tests.data.damage import damaged_folder, damaged_images
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 40
@@ -41,6 +44,7 @@ def losses(workdir: Path) -> dict[int, float]:
 def start(workdir: Path) -> subprocess.Popen[str]:
     """Starts a run on one device, which logs every step and saves every third."""
     settings = (f"steps={STEPS}", "log_every=1", "checkpoint.every=3", "evaluation.source=none")
+    settings += ("data.slices=2",)
     overrides = [f"--config.{setting}" for setting in (*settings, *SMALL)]
     cache = {"JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir}
     return subprocess.Popen(
@@ -118,9 +122,20 @@ def test_the_second_stage_starts_from_the_first(tmp_path: Path, whole: Path) -> 
     assert 0 < max(jax.tree.leaves(moved)) < 1e-3
 
 
-def test_an_experiment_runs_from_end_to_end(tmp_path: Path) -> None:
-    name = "groupvit/gcc_yfcc:smoke"
-    assert main(words(name, tmp_path, "--config.checkpoint.keep=9")) == 0
+def test_an_experiment_runs_to_its_end_on_damaged_data(tmp_path: Path) -> None:
+    name, photos = "groupvit/gcc_yfcc:smoke", tmp_path / "photos"
+    encoded = io.BytesIO()
+    Image.new("RGB", (40, 40)).save(encoded, "JPEG")
+    damage = damaged_folder(photos, [(encoded.getvalue(), "a dog and a cat")] * 23)
+    data = ("checkpoint.keep=9", f"data.source={photos}", "data.max_bad_share=1")
+    assert main(words(name, tmp_path, *(f"--config.{setting}" for setting in data))) == 0
+    position = json.loads((tmp_path / "checkpoints/8/data/process_0-of-1.json").read_text())
+    assert position["seen"] == 8 * 16
+    # Four epochs of 32 records, of which the nine that cannot be decoded are met in each, and more
+    # often where one takes the place of another.
+    assert damage.dropped.total() == 13
+    assert set(position["bad"]) == {reason for _, reason in damaged_images().values()}
+    assert sum(position["bad"].values()) >= 4 * 9
     assert list(losses(tmp_path)) == [2, 4, 6, 8]
     scores = [row for row in records(tmp_path) if "evaluation/mean_iou" in row]
     assert [row["step"] for row in scores] == [4, 8]

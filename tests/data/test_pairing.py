@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovs_jax.data.pairing import index_entities
+from ovs_jax.data import entity_index
+from ovs_jax.data.entity_index import index_entities
 from ovs_jax.text.entities import CorrectedRule, OriginalRule
 
 RULE = CorrectedRule()
@@ -77,3 +78,30 @@ def test_partners_share_the_entity_and_are_another_caption_where_there_is_one(
         alone += not others
         assert partner in others if others else partner == place
     assert index.alone == alone
+
+
+@given(
+    st.lists(st.lists(words, max_size=3).map(" ".join), min_size=1, max_size=12),
+    st.tuples(st.integers(0, 12), st.integers(0, 12)),
+)
+def test_partners_within_a_range_are_those_of_the_range_alone(
+    captions: list[str], bounds: tuple[int, int]
+) -> None:
+    index = index_entities(captions, RULE)
+    first, end = sorted(min(bound, len(index)) for bound in bounds)
+    alone = index_entities([captions[kept] for kept in index.kept[first:end]], RULE)
+    for place in range(first, end):
+        for seed in range(3):
+            partner, entity = index.partner(place, np.random.default_rng(seed), within=(first, end))
+            expected = alone.partner(place - first, np.random.default_rng(seed))
+            assert (partner - first, entity) == expected
+
+
+def test_blocks_read_apart_give_the_index_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    captions = ["a dog and a cat", "the sea", "cats", "", "a zebra", "two dogs, a zebra"] * 5
+    whole = index_entities(captions, RULE)
+    monkeypatch.setattr(entity_index, "BLOCK", 4)
+    pieces = index_entities(captions, RULE)
+    assert pieces.names == whole.names == ("dog", "cat", "zebra")
+    for name in ("kept", "entity_starts", "entities", "place_starts", "places"):
+        np.testing.assert_array_equal(getattr(pieces, name), getattr(whole, name))

@@ -1,7 +1,5 @@
 import json
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,78 +9,22 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from ovs_jax.data.pipeline import PipelineConfig, TrainingBatches, augmentation, training_batches
-from ovs_jax.data.records import BadRecordError
+from ovs_jax.data.pipeline import augmentation, training_batches
 from ovs_jax.text.entities import CorrectedRule, EntityVocabulary
 from ovs_jax.text.tokenizers import Tokenizer
-
-NAMES = ("dog", "cat", "bus", "sofa", "car")
-EVERYTHING = (
-    *("image", "caption", "prompts", "question", "answer", "cross_image", "cross_entity"),
+from tests.data.numbered import (
+    CONFIG,
+    EVERYTHING,
+    Numbered,
+    assert_equal,
+    numbers,
+    open_batches,
+    take,
 )
-CONFIG = PipelineConfig(
-    batch_size=6, image_size=8, text_length=12, fields=EVERYTHING, threads=0, seed=3
-)
-
-
-@dataclass(frozen=True)
-class Numbered:
-    """Grey images whose brightness is their index, with captions of two entities or, every tenth,
-    of none.
-    """
-
-    count: int = 40
-    bad: tuple[int, ...] = ()
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        if index in self.bad:
-            raise BadRecordError(f"photo{index}", "missing image")
-        image = np.full((10, 12, 3), index, np.uint8)
-        return {"image": image, "caption": self.captions()[index], "key": f"photo{index}"}
-
-    def captions(self) -> list[str]:
-        return [
-            "the sea" if i % 10 == 9 else f"a {NAMES[i % 5]} and a {NAMES[(i + 1) % 5]}"
-            for i in range(self.count)
-        ]
-
-
-@contextmanager
-def _batches(
-    source: Any, tokenizer: Tokenizer, config: PipelineConfig = CONFIG, **options: Any
-) -> Iterator[TrainingBatches]:
-    batches = training_batches(source, tokenizer, config, **options)
-    yield batches
-    batches.close()
-
-
-def _take(batches: TrainingBatches, count: int) -> list[dict[str, Any]]:
-    return [next(batches) for _ in range(count)]
-
-
-def _assert_equal(first: Any, second: Any) -> None:
-    if isinstance(first, dict):
-        assert list(first) == list(second)
-        for name in first:
-            _assert_equal(first[name], second[name])
-    elif isinstance(first, list):
-        assert len(first) == len(second)
-        for one, other in zip(first, second, strict=True):
-            _assert_equal(one, other)
-    else:
-        np.testing.assert_array_equal(first, second)
-
-
-def _numbers(batch: dict[str, Any], name: str = "image") -> list[int]:
-    """Which records a batch of `Numbered` holds, from the brightness of its images."""
-    return np.round(batch[name][:, 0, 0, 0] * 58.395 + 123.675).astype(int).tolist()
 
 
 def test_a_batch_holds_what_was_asked_for(tokenizer: Tokenizer) -> None:
-    with _batches(Numbered(), tokenizer) as batches:
+    with open_batches(Numbered(), tokenizer) as batches:
         batch = next(batches)
     assert tuple(batch) == EVERYTHING
     for name in ("image", "cross_image"):
@@ -100,10 +42,10 @@ def test_texts_tell_of_their_images(tokenizer: Tokenizer) -> None:
     captions = source.captions()
     rule = CorrectedRule()
     dog = load_ids(tokenizer, "dog")
-    with _batches(source, tokenizer, replace(CONFIG, augmentation="none")) as batches:
-        for batch in _take(batches, 8):
+    with open_batches(source, tokenizer, replace(CONFIG, augmentation="none")) as batches:
+        for batch in take(batches, 8):
             for row, (own, cross) in enumerate(
-                zip(_numbers(batch), _numbers(batch, "cross_image"), strict=True)
+                zip(numbers(batch), numbers(batch, "cross_image"), strict=True)
             ):
                 expected, _ = tokenizer([captions[own]], length=12)
                 np.testing.assert_array_equal(batch["caption"]["ids"][row], expected[0])
@@ -125,63 +67,54 @@ def load_ids(tokenizer: Tokenizer, word: str) -> int:
 def test_captions_without_entities_are_left_out_only_where_entities_are_needed(
     tokenizer: Tokenizer,
 ) -> None:
-    with _batches(Numbered(), tokenizer, replace(CONFIG, augmentation="none")) as batches:
+    with open_batches(Numbered(), tokenizer, replace(CONFIG, augmentation="none")) as batches:
         assert batches.records == 36
         assert batches.steps_per_epoch == 6
-        seen = {n for batch in _take(batches, 6) for n in _numbers(batch)}
+        seen = {n for batch in take(batches, 6) for n in numbers(batch)}
         assert seen == {i for i in range(40) if i % 10 != 9}
     plain = replace(CONFIG, augmentation="none", fields=("image",), batch_size=8)
-    with _batches(Numbered(), tokenizer, plain) as batches:
+    with open_batches(Numbered(), tokenizer, plain) as batches:
         assert batches.records == 40
-        assert {n for batch in _take(batches, 5) for n in _numbers(batch)} == set(range(40))
+        assert {n for batch in take(batches, 5) for n in numbers(batch)} == set(range(40))
 
 
 def test_the_same_seed_gives_the_same_batches_and_another_seed_others(tokenizer: Tokenizer) -> None:
-    with _batches(Numbered(), tokenizer) as one, _batches(Numbered(), tokenizer) as two:
-        _assert_equal(_take(one, 8), _take(two, 8))
+    with open_batches(Numbered(), tokenizer) as one, open_batches(Numbered(), tokenizer) as two:
+        assert_equal(take(one, 8), take(two, 8))
     plain = replace(CONFIG, augmentation="none")
     with (
-        _batches(Numbered(), tokenizer, plain) as one,
-        _batches(Numbered(), tokenizer, replace(plain, seed=4)) as two,
+        open_batches(Numbered(), tokenizer, plain) as one,
+        open_batches(Numbered(), tokenizer, replace(plain, seed=4)) as two,
     ):
-        assert [_numbers(b) for b in _take(one, 3)] != [_numbers(b) for b in _take(two, 3)]
+        assert [numbers(b) for b in take(one, 3)] != [numbers(b) for b in take(two, 3)]
 
 
 def test_threads_change_nothing(tokenizer: Tokenizer) -> None:
     threaded = replace(CONFIG, threads=3, prefetch=4)
-    with _batches(Numbered(), tokenizer) as one, _batches(Numbered(), tokenizer, threaded) as two:
-        _assert_equal(_take(one, 10), _take(two, 10))
-
-
-def test_processes_build_the_parts_of_the_same_batch(tokenizer: Tokenizer) -> None:
-    with _batches(Numbered(), tokenizer) as whole:
-        expected = _take(whole, 3)
-    parts = []
-    for process in range(3):
-        config = replace(CONFIG, process_index=process, process_count=3)
-        with _batches(Numbered(), tokenizer, config) as batches:
-            parts.append(_take(batches, 3))
-    for step, batch in enumerate(expected):
-        images = np.concatenate([part[step]["image"] for part in parts])
-        np.testing.assert_array_equal(images, batch["image"])
-        answers = np.concatenate([part[step]["answer"]["ids"] for part in parts])
-        np.testing.assert_array_equal(answers, batch["answer"]["ids"])
+    with (
+        open_batches(Numbered(), tokenizer) as one,
+        open_batches(Numbered(), tokenizer, threaded) as two,
+    ):
+        assert_equal(take(one, 10), take(two, 10))
 
 
 def test_more_fields_leave_the_others_as_they_were(tokenizer: Tokenizer) -> None:
     few = replace(CONFIG, fields=("image", "question"))
-    with _batches(Numbered(), tokenizer) as one, _batches(Numbered(), tokenizer, few) as two:
-        for large, small in zip(_take(one, 3), _take(two, 3), strict=True):
-            _assert_equal({name: large[name] for name in small}, small)
+    with (
+        open_batches(Numbered(), tokenizer) as one,
+        open_batches(Numbered(), tokenizer, few) as two,
+    ):
+        for large, small in zip(take(one, 3), take(two, 3), strict=True):
+            assert_equal({name: large[name] for name in small}, small)
 
 
 def test_remembered_records_give_the_same_batches(tokenizer: Tokenizer) -> None:
     remembering = replace(CONFIG, remember=True)
     with (
-        _batches(Numbered(), tokenizer) as one,
-        _batches(Numbered(), tokenizer, remembering) as two,
+        open_batches(Numbered(), tokenizer) as one,
+        open_batches(Numbered(), tokenizer, remembering) as two,
     ):
-        _assert_equal(_take(one, 9), _take(two, 9))
+        assert_equal(take(one, 9), take(two, 9))
 
 
 def test_prompts_can_name_entities_only(tokenizer: Tokenizer) -> None:
@@ -189,11 +122,11 @@ def test_prompts_can_name_entities_only(tokenizer: Tokenizer) -> None:
     config = replace(CONFIG, prompt_words="entities", prompt_count=2, augmentation="none")
     config = replace(config, fields=("image", "prompts"), batch_size=40)
     vocabulary = EntityVocabulary(("cat", "bus"))
-    with _batches(source, tokenizer, config, vocabulary=vocabulary) as batches:
+    with open_batches(source, tokenizer, config, vocabulary=vocabulary) as batches:
         assert batches.records == 40  # captions without an entity stay, and repeat themselves
         batch = next(batches)
     dog, cat = load_ids(tokenizer, "dog"), load_ids(tokenizer, "cat")
-    for number, prompts in zip(_numbers(batch), batch["prompts"]["ids"].tolist(), strict=True):
+    for number, prompts in zip(numbers(batch), batch["prompts"]["ids"].tolist(), strict=True):
         caption = source.captions()[number]
         repeated = tokenizer([caption], length=12)[0][0].tolist()
         count = ("cat" in caption) + ("bus" in caption)
@@ -205,33 +138,33 @@ def test_prompts_can_name_entities_only(tokenizer: Tokenizer) -> None:
 def test_a_stream_restored_from_a_checkpoint_goes_on_exactly(
     tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
-    with _batches(Numbered(), tokenizer) as batches:
-        _take(batches, 4)
+    with open_batches(Numbered(), tokenizer) as batches:
+        take(batches, 4)
         with ocp.CheckpointManager(tmp_path) as manager:
             saved = ocp.args.Composite(data=grain.checkpoint.CheckpointSave(batches))
             manager.save(4, args=saved)
-        expected = _take(batches, 5)
+        expected = take(batches, 5)
     for threads in (0, 2):
-        with _batches(Numbered(), tokenizer, replace(CONFIG, threads=threads)) as again:
-            _take(again, 1)  # whatever was read before does not matter
+        with open_batches(Numbered(), tokenizer, replace(CONFIG, threads=threads)) as again:
+            take(again, 1)  # whatever was read before does not matter
             with ocp.CheckpointManager(tmp_path) as manager:
                 restored = ocp.args.Composite(data=grain.checkpoint.CheckpointRestore(again))
                 manager.restore(4, args=restored)
             assert again.step == 4
-            _assert_equal(_take(again, 5), expected)
+            assert_equal(take(again, 5), expected)
 
 
 def test_the_state_is_json_and_belongs_to_its_stream(tokenizer: Tokenizer) -> None:
-    with _batches(Numbered(), tokenizer) as batches:
-        _take(batches, 2)
+    with open_batches(Numbered(), tokenizer) as batches:
+        take(batches, 2)
         state = json.loads(json.dumps(batches.get_state()))
-        expected = _take(batches, 2)
+        expected = take(batches, 2)
         batches.set_state(state)
-        _assert_equal(_take(batches, 2), expected)
+        assert_equal(take(batches, 2), expected)
     for other in (Numbered(50), Numbered()):
         config = CONFIG if len(other) == 50 else replace(CONFIG, seed=9)
         with (
-            _batches(other, tokenizer, config) as batches,
+            open_batches(other, tokenizer, config) as batches,
             pytest.raises(ValueError, match="resume with the same data, batch size and seed"),
         ):
             batches.set_state(state)
@@ -240,32 +173,32 @@ def test_the_state_is_json_and_belongs_to_its_stream(tokenizer: Tokenizer) -> No
 def test_workers_give_the_same_stream_and_can_change_in_number(tokenizer: Tokenizer) -> None:
     source = Numbered(bad=(3, 4))
     lenient = replace(CONFIG, max_bad_share=1.0)
-    with _batches(source, tokenizer, lenient) as batches:
-        expected = _take(batches, 6)
+    with open_batches(source, tokenizer, lenient) as batches:
+        expected = take(batches, 6)
         counted = batches.bad
-    with _batches(source, tokenizer, replace(lenient, workers=2)) as batches:
-        found = _take(batches, 3)
+    with open_batches(source, tokenizer, replace(lenient, workers=2)) as batches:
+        found = take(batches, 3)
         state = batches.get_state()
-        found += _take(batches, 3)
+        found += take(batches, 3)
         assert batches.bad == counted
-    _assert_equal(found, expected)
-    with _batches(source, tokenizer, lenient) as batches:
+    assert_equal(found, expected)
+    with open_batches(source, tokenizer, lenient) as batches:
         batches.set_state(state)
-        _assert_equal(_take(batches, 3), expected[3:])
+        assert_equal(take(batches, 3), expected[3:])
 
 
 def test_a_bad_record_is_replaced_counted_and_logged(
     tokenizer: Tokenizer, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = replace(CONFIG, augmentation="none", fields=("image", "caption"), max_bad_share=1.0)
-    with _batches(Numbered(), tokenizer, config) as batches:
-        whole = [_numbers(batch) for batch in _take(batches, 6)]
+    with open_batches(Numbered(), tokenizer, config) as batches:
+        whole = [numbers(batch) for batch in take(batches, 6)]
     step, slot = next((s, w.index(7)) for s, w in enumerate(whole[:5]) if 7 in w)
     with (
         caplog.at_level(logging.WARNING),
-        _batches(Numbered(bad=(7,)), tokenizer, config) as batches,
+        open_batches(Numbered(bad=(7,)), tokenizer, config) as batches,
     ):
-        found = [_numbers(batch) for batch in _take(batches, 6)]
+        found = [numbers(batch) for batch in take(batches, 6)]
         assert batches.bad == {"missing image": 1}
     whole[step][slot] = whole[step + 1][slot]
     assert found == whole
@@ -274,21 +207,21 @@ def test_a_bad_record_is_replaced_counted_and_logged(
 
 def test_too_many_bad_records_stop_the_run_with_their_reasons(tokenizer: Tokenizer) -> None:
     few = replace(CONFIG, max_bad_share=0.2)
-    with _batches(Numbered(bad=(3,)), tokenizer, few) as batches:
-        _take(batches, 12)
+    with open_batches(Numbered(bad=(3,)), tokenizer, few) as batches:
+        take(batches, 12)
     source = Numbered(bad=tuple(range(20)))
     with (
-        _batches(source, tokenizer, few) as batches,
+        open_batches(source, tokenizer, few) as batches,
         pytest.raises(ValueError, match=r"more than max_bad_share 0.2: {'missing image': \d+}"),
     ):
-        _take(batches, 12)
+        take(batches, 12)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_data_without_a_usable_record_is_given_up(tokenizer: Tokenizer, workers: int) -> None:
     source = Numbered(bad=tuple(range(40)))
     with (
-        _batches(source, tokenizer, replace(CONFIG, workers=workers)) as batches,
+        open_batches(source, tokenizer, replace(CONFIG, workers=workers)) as batches,
         pytest.raises(ValueError, match="32 records in a row cannot be used; the last was photo"),
     ):
         next(batches)
@@ -319,8 +252,8 @@ def test_every_kind_of_bad_record_is_passed_over(
     tokenizer: Tokenizer, odd: dict[str, Any], reason: str
 ) -> None:
     config = replace(CONFIG, fields=("image", "caption"), max_bad_share=1.0)
-    with _batches(Odd(odd=odd), tokenizer, config) as batches:
-        _take(batches, 6)
+    with open_batches(Odd(odd=odd), tokenizer, config) as batches:
+        take(batches, 6)
         assert batches.bad == {reason: 1}
 
 
@@ -335,7 +268,7 @@ def test_impossible_streams_are_refused_with_the_reason(tokenizer: Tokenizer) ->
     with pytest.raises(ValueError, match="source Bare: expected a method captions"):
         training_batches(Bare(), tokenizer, CONFIG)
     with (
-        _batches(Bare(), tokenizer, replace(CONFIG, fields=("image",))) as batches,
+        open_batches(Bare(), tokenizer, replace(CONFIG, fields=("image",))) as batches,
         pytest.raises(ValueError, match="of Bare: expected the fields image, caption and key"),
     ):
         next(batches)
@@ -362,6 +295,8 @@ def test_impossible_streams_are_refused_with_the_reason(tokenizer: Tokenizer) ->
         ({"text_length": 1}, "text_length: expected at least 2"),
         ({"seed": -1}, "seed: expected at least 0"),
         ({"process_index": 1}, "process_index: expected 0 to 0, got 1"),
+        ({"slices": 4}, "slices: expected a divisor of batch_size 6, got 4"),
+        ({"slices": -1}, "slices: expected at least 0"),
         ({"process_count": 4}, "batch_size: expected a multiple of process_count 4, got 6"),
         ({"max_bad_share": 1.5}, "max_bad_share: expected 0 to 1, got 1.5"),
     ],
@@ -380,7 +315,7 @@ def test_augmentations_are_named() -> None:
 
 
 def test_a_closed_stream_says_so(tokenizer: Tokenizer) -> None:
-    with _batches(Numbered(), tokenizer) as batches:
+    with open_batches(Numbered(), tokenizer) as batches:
         next(batches)
     with pytest.raises(ValueError, match="closed"):
         next(batches)

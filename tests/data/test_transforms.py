@@ -1,13 +1,18 @@
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from ovs_jax.data.transforms import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     keep_ratio_size,
     normalize,
+    resize_antialiased,
     resize_keep_ratio,
 )
 
@@ -65,3 +70,36 @@ def test_a_side_below_one_pixel_is_refused_by_name(field):
 def test_an_image_without_pixels_is_refused():
     with pytest.raises(ValueError, match="expected width of at least 1 pixel, got 0"):
         resize_keep_ratio(np.zeros((4, 0, 3), np.uint8))
+
+
+def test_normalising_by_look_up_equals_the_formula() -> None:
+    values = np.repeat(np.arange(256, dtype=np.uint8)[:, None, None], 3, axis=2)
+    mean, std = (np.asarray(x, np.float32) for x in (IMAGENET_MEAN, IMAGENET_STD))
+    np.testing.assert_array_equal(normalize(values), (values.astype(np.float32) - mean) / std)
+    np.testing.assert_array_equal(normalize(values[::-2]), normalize(values)[::-2])
+
+
+@pytest.mark.parametrize("size", [(300, 240), (340, 256), (480, 500), (700, 900), (120, 1100)])
+def test_the_antialiased_resize_is_near_that_of_pillow(
+    shared_data: Path, size: tuple[int, int]
+) -> None:
+    ours, plain = [], []
+    for file in sorted((shared_data / "photos_captions/images").glob("*.jpg"))[:12]:
+        photo = Image.open(file).convert("RGB").resize(size, Image.Resampling.BICUBIC)
+        expected = np.asarray(photo.resize((224, 224), Image.Resampling.BILINEAR), np.float32)
+        image = np.asarray(photo)
+        ours.append(np.abs(resize_antialiased(image, 224, 224) - expected))
+        plain.append(np.abs(np.asarray(cv2.resize(image, (224, 224)), np.float32) - expected))
+    # On the scale of 0 to 255, over photos; where much detail is sharp it is up to twice as much.
+    assert np.mean(ours) < 0.7
+    assert np.max(ours) < 40
+    assert np.mean(ours) < np.mean(plain)
+
+
+def test_enlarging_and_keeping_the_size_need_no_smoothing() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (20, 31, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(resize_antialiased(image, 20, 31), image)
+    expected = np.asarray(
+        Image.fromarray(image).resize((64, 48), Image.Resampling.BILINEAR), np.int32
+    )
+    assert np.abs(resize_antialiased(image, 48, 64) - expected).max() <= 1

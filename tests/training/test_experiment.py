@@ -10,11 +10,14 @@ import numpy as np
 import optax
 import pytest
 from jax.sharding import Mesh
+from PIL import Image
 
 from ovs_jax import parallel
 from ovs_jax.cli import config as experiments
+from ovs_jax.data.index_files import write_index
 from ovs_jax.mapping import from_mapping
 from ovs_jax.nn import functional
+from ovs_jax.text.entities import CorrectedRule
 from ovs_jax.text.tokenizers import load_tokenizer
 from ovs_jax.training import experiment
 from ovs_jax.training import state as states
@@ -155,6 +158,51 @@ def test_a_benchmark_is_judged_under_the_protocol_of_the_config(shared_data: Pat
     other = resolve("ovsegmentor/stage1:smoke", "evaluation.source=benchmark")
     with pytest.raises(ValueError, match=r"evaluation\.folder: expected the folder"):
         experiment.open_labelled(other.evaluation, other.data)
+
+
+def tables(folder: Path, *sizes: int) -> list[str]:
+    """Tables of captions with entities, all of one photo."""
+    Image.new("RGB", (32, 32)).save(folder / "a.png")
+    names = []
+    for size in sizes:
+        file = folder / f"{size}.tsv"
+        file.write_text("image\tcaption\n" + "a.png\ta dog on a bench\n" * size)
+        names.append(str(file))
+    return names
+
+
+def test_sets_are_mixed_and_each_has_its_index(tmp_path: Path) -> None:
+    small, large = tables(tmp_path, 16, 48)
+    rule = CorrectedRule()
+    write_index([["a dog on a bench"] * 16], rule, tmp_path / "index")
+    sets = [
+        {"source": small, "entity_index": str(tmp_path / "index"), "prompt_words": "none"},
+        {"source": large},
+    ]
+    name = "ovsegmentor/stage1:smoke"
+    config = resolve(name, "data.source=", f"data.sets={sets}", "data.slices=2")
+    batches = experiment.open_batches(config, load_tokenizer(config.data.tokenizer))
+    assert batches.get_state()["stream"] == {
+        "records": [16, 48], "shares": [2, 6], "slices": 2, "batch_size": 16, "seed": config.seed,
+    }  # fmt: skip
+    assert next(batches)["question"]["mask"].any(axis=1).all()
+    batches.close()
+    sets[1]["entity_index"] = sets[0]["entity_index"]
+    config = resolve(name, "data.source=", f"data.sets={sets}")
+    with pytest.raises(ValueError, match="made from 16 other captions than the 48"):
+        experiment.open_sets(config.data)
+
+
+def test_an_own_list_of_entities_decides_what_is_used(tmp_path: Path) -> None:
+    (table,) = tables(tmp_path, 16)
+    (tmp_path / "own.txt").write_text("cat\n")
+    config = resolve(
+        "ovsegmentor/stage1:smoke",
+        f"data.source={table}",
+        f"data.entity_list={tmp_path / 'own.txt'}",
+    )
+    with pytest.raises(ValueError, match=r"none of 16 captions .* words such as \['cat'\]"):
+        experiment.open_batches(config, load_tokenizer(config.data.tokenizer))
 
 
 @pytest.mark.parametrize("name", ["groupvit/gcc_yfcc", "ovsegmentor/stage1", "ovsegmentor/stage2"])

@@ -1,5 +1,6 @@
 """Runs of two processes, each with its own device and its own part of every batch."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -39,3 +40,9 @@ def test_two_processes_train_and_resume_like_one(tmp_path: Path) -> None:
     assert two.keys() == one.keys()
     for path, array in one.items():
         np.testing.assert_allclose(two[path], array, rtol=1e-5, atol=1e-6, err_msg=path)
+    read = [
+        json.loads((tmp_path / f"{run}/records_{process}.json").read_text())
+        for run, process in (("one", 0), ("two", 0), ("two", 1))
+    ]
+    # Each process read its own half of the data, images of partners included.
+    assert read == [list(range(24)), list(range(12)), list(range(12, 24))]

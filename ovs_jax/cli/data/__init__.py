@@ -7,6 +7,10 @@ Examples:
         whether they are whole
   ovs-jax data entities captions.csv
         how much of your captions each entity rule masks
+  ovs-jax data filter-entities cc12m.tsv cc4m.tsv --caption-column 2
+        keep the captions that name an entity, as CC4M was made
+  ovs-jax data index-entities cc4m.tsv indices/cc4m
+        the index from which training draws partner images
 """
 
 import argparse
@@ -17,6 +21,8 @@ ACTIONS = {
     "check": "check that data is whole",
     "entities": "how much of the captions each entity rule masks, with examples",
     "prepare": "convert the official download of a benchmark to ArrayRecord files",
+    "filter-entities": "keep the captions that name an entity, as CC4M was made of CC12M",
+    "index-entities": "make the index from which training draws partner images",
 }
 
 
