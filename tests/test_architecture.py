@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "data": {"text", "typing"},
     "models": {*ARRAYS, "interpolation", "mapping"},
     "parallel": ARRAYS,
-    "conversion": {*ARRAYS, "models"},
+    "conversion": {*ARRAYS, "models", "mapping"},
     "evaluation": {
         *ARRAYS, "models", "parallel", "data", "text", "viz", "interpolation", "mapping",
     },

@@ -1,0 +1,60 @@
+"""CLIP in a Hugging Face folder (``CLIPModel``)."""
+
+from ovs_jax.conversion.layers import clip_text_hf, norm, separate_block
+from ovs_jax.conversion.rules import Rule, Transform
+from ovs_jax.conversion.sizes import Sizes
+from ovs_jax.conversion.source import Source
+from ovs_jax.conversion.sources.groupvit_hf import clip_text_config
+from ovs_jax.models.vision.config import ClipConfig, VisionConfig
+
+_EMBEDDINGS = "vision_model.embeddings"
+_TRANSPOSE = Transform("transpose")
+RULES = (
+    Rule("logit_scale", ("logit_scale",)),
+    Rule(f"{_EMBEDDINGS}.class_embedding", ("image_encoder/class_token",), Transform("row")),
+    Rule(f"{_EMBEDDINGS}.position_embedding.weight", ("image_encoder/position_embedding",)),
+    Rule(
+        f"{_EMBEDDINGS}.patch_embedding.weight",
+        ("image_encoder/patch_embedding/projection/kernel",),
+        Transform("patches"),
+    ),
+    Rule(f"{_EMBEDDINGS}.position_ids", reason="a constant"),
+    *norm("vision_model.pre_layrnorm", "image_encoder/pre_norm"),  # spelt so in the files
+    *separate_block("vision_model.encoder.layers.{i}", "image_encoder/blocks/{i}"),
+    *norm("vision_model.post_layernorm", "image_encoder/norm"),
+    Rule("visual_projection.weight", ("image_projection/kernel",), _TRANSPOSE),
+    *clip_text_hf("text_model", "text_encoder"),
+    Rule("text_projection.weight", ("text_projection/kernel",), _TRANSPOSE),
+)
+
+
+def config(sizes: Sizes) -> ClipConfig:
+    """Sizes from ``config.json``."""
+    vision = "vision_config"
+    sizes.setting(f"{vision}.hidden_act", str, expected="quick_gelu")
+    sizes.setting(f"{vision}.layer_norm_eps", float, expected=1e-5)
+    image = VisionConfig(
+        image_size=sizes.setting(f"{vision}.image_size", int),
+        patch_size=sizes.setting(f"{vision}.patch_size", int),
+        width=sizes.setting(f"{vision}.hidden_size", int),
+        depth=sizes.setting(f"{vision}.num_hidden_layers", int),
+        heads=sizes.setting(f"{vision}.num_attention_heads", int),
+        hidden=sizes.setting(f"{vision}.intermediate_size", int),
+        activation="quick_gelu",
+        eps=1e-5,
+        pre_norm=True,
+        patch_bias=False,
+    )
+    return ClipConfig(image, clip_text_config(sizes), sizes.setting("projection_dim", int))
+
+
+SOURCE = Source(
+    name="clip-hf",
+    summary="CLIP in a Hugging Face folder",
+    rules=RULES,
+    config=config,
+    marker="vision_model.embeddings.patch_embedding.weight",
+    folder=True,
+    tokenizer="clip",
+    licence="that of the folder's publisher; OpenAI's CLIP is under the MIT licence",
+)
