@@ -36,6 +36,7 @@ MAY_IMPORT = {
     },
     "training": {
         *ARRAYS, "models", "parallel", "data", "text", "viz", "losses", "evaluation",
+        "conversion",
     },
 }  # fmt: skip
 TOP = {"api", "cli", "demo", "__main__", "__init__"}

@@ -191,9 +191,8 @@ def _open_torch(file: Path) -> tuple[State, tuple[str, ...]]:
         content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         found = re.findall(r"GLOBAL ([\w.]+)", str(error))
-        what = (
-            f"it asks for {', '.join(sorted(set(found)))}" if found else str(error).split("\n")[0]
-        )
+        asked = ", ".join(sorted(set(found)))
+        what = f"it asks for {asked}" if found else str(error).split("\n")[0]
         raise ValueError(
             f"{file}: holds more than arrays ({what}); reading that could run any code, and is "
             "refused. If you trust it, export its weights, best on a machine that has nothing to "

@@ -103,3 +103,9 @@ def encoder_from_dict(values: Mapping[str, Any]) -> EncoderConfig:
     rest = dict(values)
     kind = lookup(_ENCODERS, rest.pop("name", ""), what="model.name")[0]
     return from_mapping(kind, rest, where="model")
+
+
+def any_from_dict(values: Mapping[str, Any]) -> AnyConfig:
+    """Whole model or encoder: `from_dict` or `encoder_from_dict`, and raises as they do."""
+    encoder = "name" in values and values["name"] in _ENCODERS
+    return encoder_from_dict(values) if encoder else from_dict(values)
