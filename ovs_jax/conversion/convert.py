@@ -11,8 +11,8 @@ from ovs_jax.conversion import files
 from ovs_jax.conversion.rules import ConversionError, Entry, Rule, matches, to_ours
 from ovs_jax.conversion.sizes import Sizes
 from ovs_jax.conversion.source import Source
-from ovs_jax.conversion.sources import SOURCES, source_of
-from ovs_jax.mapping import override
+from ovs_jax.conversion.sources import SOURCES, looks_like, source_of
+from ovs_jax.mapping import lookup, override
 from ovs_jax.models import registry
 from ovs_jax.nn import functional
 
@@ -66,9 +66,15 @@ def convert(
       ImportError: it takes torch to read it, and that is not installed.
     """
     path = Path(path)
-    source = source_of(name, path)
-    stored = files.read(path, folder=source.folder)
+    lookup(SOURCES, name, what="source")  # before a large file is read
+    stored = files.read(path)
     names = list(stored.state)
+    source = source_of(name, names)
+    if source.folder and stored.settings is None:
+        raise FileNotFoundError(
+            f"{path}: expected a Hugging Face folder with {files.SETTINGS}: source {source.name} "
+            "reads the number of attention heads there"
+        )
     prefix = next((p for p in source.prefixes if p + source.marker in names), "")
     rules = prefixed_rules(source, prefix)
     config = _config(source, stored, prefix, rules)
@@ -108,19 +114,16 @@ def _config(
     except ValueError as error:
         sizes.problems.append(str(error))
     if config is None or sizes.problems:
+        names = list(stored.state)
         problems = [
             f"{name}: no rule for it"
-            for name in stored.state
+            for name in names
             if all(matches(rule.foreign, name) is None for rule in rules)
         ]
-        like = [other.name for other in SOURCES.values() if _looks_like(other, stored)]
+        like = [other.name for other in SOURCES.values() if looks_like(other, names)]
         if like and source.name not in like:
             problems.append(f"the names are those of source {' or '.join(like)}")
         raise ConversionError.of(
             list(dict.fromkeys([*sizes.problems, *problems])), what=f"source {source.name}"
         )
     return config
-
-
-def _looks_like(source: Source, stored: files.Stored) -> bool:
-    return any(prefix + source.marker in stored.state for prefix in source.prefixes)

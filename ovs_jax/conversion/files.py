@@ -76,12 +76,11 @@ class Stored:
     beside: tuple[str, ...]
 
 
-def read(path: Path, *, folder: bool) -> Stored:
+def read(path: Path) -> Stored:
     """Opens a checkpoint.
 
     Args:
       path: a ``.safetensors`` file, a file of torch's, or a Hugging Face folder.
-      folder: whether a Hugging Face folder is expected.
 
     Returns:
       Its names, shapes and arrays.
@@ -91,14 +90,14 @@ def read(path: Path, *, folder: bool) -> Stored:
       ValueError: it is of another kind, damaged, or cannot be read without running code.
       ImportError: it takes torch to read it, and that is not installed.
     """
-    if folder:
-        if not path.is_dir():
-            raise FileNotFoundError(f"{path}: expected a Hugging Face folder with {SETTINGS}")
-        weights, settings = _folder_files(path), _read_json(path / SETTINGS)
+    settings = None
+    if path.is_dir():
+        weights = _folder_files(path)
+        settings = _read_json(path / SETTINGS) if (path / SETTINGS).is_file() else None
     elif path.is_file():
-        weights, settings = (path,), None
+        weights = (path,)
     else:
-        raise FileNotFoundError(f"{path}: expected a weight file, there is none")
+        raise FileNotFoundError(f"{path}: expected a weight file or folder, there is none")
     readers: dict[str, Callable[[], np.ndarray]] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     beside: tuple[str, ...] = ()

@@ -135,4 +135,4 @@ def _dtype(name: str) -> np.dtype:
 def read_unused(folder: Path) -> dict[str, np.ndarray]:
     """The unused arrays beside converted weights."""
     file = folder / UNUSED
-    return dict(read(file, folder=False).state) if file.is_file() else {}
+    return dict(read(file).state) if file.is_file() else {}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ovs_jax.conversion.rules import ConversionError, matches
+from ovs_jax.conversion.rules import matches
 
 HEAD_WIDTH = 64
 """Channels of an attention head in CLIP, BERT, DINO, the ImageNet models and GroupViT; shapes do
@@ -68,36 +68,31 @@ class Sizes:
         """Attention heads of the usual size."""
         return max(width // HEAD_WIDTH, 1)
 
-    def setting(self, path: str, kind: type, *, expected: Any = None) -> Any:
-        """A field of ``config.json``.
+    def setting(self, path: str, default: Any) -> Any:
+        """A field of ``config.json``, which may leave out what is usual.
 
         Args:
           path: names with dots between.
-          kind: what the value is.
-          expected: the only value that is supported, if there is only one.
+          default: what holds where the file does not say; the value must be of the same type.
 
         Returns:
-          The value; an empty one of the kind, and a problem, where it cannot be used.
+          The value; the default, and a problem, where it is of another type.
         """
         value: Any = self.settings or {}
         for part in path.split("."):
             value = value[part] if isinstance(value, Mapping) and part in value else None
-        if kind is float and isinstance(value, int):
-            value = float(value)
-        if not isinstance(value, kind):
-            if value is None and expected is not None:
-                return expected  # older files leave out what is usual
-            self.problems.append(f"config.json: {path}: got {value!r}, expected {kind.__name__}")
-            return [1] if kind is list else kind(1)
-        if expected is not None and value != expected:
-            self.problems.append(f"config.json: {path}: got {value!r}, expected {expected!r}")
+        if value is None:
+            return default
+        if type(default) is float and type(value) is int:
+            return float(value)
+        if type(value) is not type(default):
+            expected = type(default).__name__
+            self.problems.append(f"config.json: {path}: got {value!r}, expected {expected}")
+            return default
         return value
 
-    def check(self) -> None:
-        """Raises what was collected.
-
-        Raises:
-          ConversionError: something was missing.
-        """
-        if self.problems:
-            raise ConversionError.of(list(dict.fromkeys(self.problems)), what="the checkpoint")
+    def require(self, path: str, expected: Any) -> None:
+        """Notes a problem where ``config.json`` asks for something that the model cannot do."""
+        value = self.setting(path, expected)
+        if value != expected:
+            self.problems.append(f"config.json: {path}: got {value!r}, expected {expected!r}")

@@ -20,7 +20,7 @@ class Source:
       marker: a name that every such checkpoint has; shows under which prefix its names stand.
       prefixes: what may stand before all names of the rules.
       outside: rules for names that have no prefix, all of them left out.
-      folder: whether it is a Hugging Face folder with ``config.json``.
+      folder: whether it is a Hugging Face folder, whose ``config.json`` is needed.
       tokenizer: the kind of its tokenizer, as `text.tokenizers.load_tokenizer` takes it; empty
         where it reads no text.
       licence: what its publishers ask.

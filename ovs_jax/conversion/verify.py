@@ -112,7 +112,7 @@ class _Verification:
 
     def state(self) -> Mapping[str, np.ndarray]:
         """The source's arrays without their prefix, read again."""
-        stored = files.read(self.path, folder=False).state
+        stored = files.read(self.path).state
         prefix = self.conversion.prefix
         return {n.removeprefix(prefix): stored[n] for n in stored if n.startswith(prefix)}
 

@@ -32,26 +32,28 @@ def text_config(sizes: Sizes, prefix: str) -> TextConfig:
 
 
 def settings_config(sizes: Sizes, *, roberta: bool) -> TextConfig:
-    """The sizes of BERT or RoBERTa from ``config.json``."""
-    sizes.setting("model_type", str, expected="roberta" if roberta else "bert")
-    sizes.setting("hidden_act", str, expected="gelu")
-    sizes.setting("layer_norm_eps", float, expected=1e-5 if roberta else 1e-12)
-    sizes.setting("type_vocab_size", int, expected=1 if roberta else 2)
-    length = sizes.setting("max_position_embeddings", int)
+    """The sizes of BERT or RoBERTa from ``config.json`` and the shapes."""
+    sizes.require("model_type", "roberta" if roberta else "bert")
+    sizes.require("hidden_act", "gelu")
+    sizes.require("layer_norm_eps", 1e-5 if roberta else 1e-12)
+    sizes.require("type_vocab_size", _ROBERTA_TYPES if roberta else 2)
+    shapes = text_config(sizes, "")
+    offset = ROBERTA_OFFSET if roberta else 0
+    length = sizes.size("embeddings.position_embeddings.weight", 0)
     return TextConfig(
         kind="roberta" if roberta else "bert",
-        vocabulary=sizes.setting("vocab_size", int),
-        length=length - ROBERTA_OFFSET if roberta else length,
-        width=sizes.setting("hidden_size", int),
-        depth=sizes.setting("num_hidden_layers", int),
-        heads=sizes.setting("num_attention_heads", int),
-        hidden=sizes.setting("intermediate_size", int),
-        dropout=sizes.setting("hidden_dropout_prob", float),
+        vocabulary=sizes.setting("vocab_size", shapes.vocabulary),
+        length=sizes.setting("max_position_embeddings", length) - offset,
+        width=sizes.setting("hidden_size", shapes.width),
+        depth=sizes.setting("num_hidden_layers", shapes.depth),
+        heads=sizes.setting("num_attention_heads", shapes.heads),
+        hidden=sizes.setting("intermediate_size", shapes.hidden),
+        dropout=sizes.setting("hidden_dropout_prob", shapes.dropout),
     )
 
 
 def config(sizes: Sizes) -> TextConfig:
-    """Sizes from ``config.json``."""
+    """Sizes from ``config.json`` and the shapes."""
     return settings_config(sizes, roberta=False)
 
 

@@ -29,23 +29,32 @@ RULES = (
 
 
 def config(sizes: Sizes) -> ClipConfig:
-    """Sizes from ``config.json``."""
-    vision = "vision_config"
-    sizes.setting(f"{vision}.hidden_act", str, expected="quick_gelu")
-    sizes.setting(f"{vision}.layer_norm_eps", float, expected=1e-5)
+    """Sizes from ``config.json`` and the shapes."""
+    vision, names = "vision_config", "vision_model.encoder.layers"
+    sizes.require(f"{vision}.hidden_act", "quick_gelu")
+    sizes.require(f"{vision}.layer_norm_eps", 1e-5)
+    kernel, position = (
+        f"{_EMBEDDINGS}.patch_embedding.weight",
+        f"{_EMBEDDINGS}.position_embedding.weight",
+    )
+    width = sizes.setting(f"{vision}.hidden_size", sizes.size(kernel, 0))
+    patch = sizes.setting(f"{vision}.patch_size", sizes.size(kernel, -1))
+    side = sizes.grid(sizes.size(position, 0) - 1, position)
+    hidden = sizes.size(f"{names}.0.mlp.fc1.weight", 0)
     image = VisionConfig(
-        image_size=sizes.setting(f"{vision}.image_size", int),
-        patch_size=sizes.setting(f"{vision}.patch_size", int),
-        width=sizes.setting(f"{vision}.hidden_size", int),
-        depth=sizes.setting(f"{vision}.num_hidden_layers", int),
-        heads=sizes.setting(f"{vision}.num_attention_heads", int),
-        hidden=sizes.setting(f"{vision}.intermediate_size", int),
+        image_size=sizes.setting(f"{vision}.image_size", side * patch),
+        patch_size=patch,
+        width=width,
+        depth=sizes.setting(f"{vision}.num_hidden_layers", sizes.count(f"{names}.{{i}}.*")),
+        heads=sizes.setting(f"{vision}.num_attention_heads", sizes.heads(width)),
+        hidden=sizes.setting(f"{vision}.intermediate_size", hidden),
         activation="quick_gelu",
         eps=1e-5,
         pre_norm=True,
         patch_bias=False,
     )
-    return ClipConfig(image, clip_text_config(sizes), sizes.setting("projection_dim", int))
+    embedding = sizes.setting("projection_dim", sizes.size("visual_projection.weight", 0))
+    return ClipConfig(image, clip_text_config(sizes), embedding)
 
 
 SOURCE = Source(

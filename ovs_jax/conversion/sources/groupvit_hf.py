@@ -56,47 +56,73 @@ RULES = (
 
 
 def clip_text_config(sizes: Sizes) -> TextConfig:
-    """CLIP's text transformer, as ``text_config`` states it."""
-    text = "text_config"
-    sizes.setting(f"{text}.hidden_act", str, expected="quick_gelu")
-    sizes.setting(f"{text}.layer_norm_eps", float, expected=1e-5)
+    """CLIP's text transformer, as ``text_config`` and the shapes state it."""
+    text, names = "text_config", "text_model"
+    sizes.require(f"{text}.hidden_act", "quick_gelu")
+    sizes.require(f"{text}.layer_norm_eps", 1e-5)
+    tokens = f"{names}.embeddings.token_embedding.weight"
+    positions = f"{names}.embeddings.position_embedding.weight"
+    hidden = f"{names}.encoder.layers.0.mlp.fc1.weight"
+    layers = sizes.count(f"{names}.encoder.layers.{{i}}.*")
+    width = sizes.setting(f"{text}.hidden_size", sizes.size(tokens, 1))
     return TextConfig(
         kind="clip",
-        vocabulary=sizes.setting(f"{text}.vocab_size", int),
-        length=sizes.setting(f"{text}.max_position_embeddings", int),
-        width=sizes.setting(f"{text}.hidden_size", int),
-        depth=sizes.setting(f"{text}.num_hidden_layers", int),
-        heads=sizes.setting(f"{text}.num_attention_heads", int),
-        hidden=sizes.setting(f"{text}.intermediate_size", int),
+        vocabulary=sizes.setting(f"{text}.vocab_size", sizes.size(tokens, 0)),
+        length=sizes.setting(f"{text}.max_position_embeddings", sizes.size(positions, 0)),
+        width=width,
+        depth=sizes.setting(f"{text}.num_hidden_layers", layers),
+        heads=sizes.setting(f"{text}.num_attention_heads", sizes.heads(width)),
+        hidden=sizes.setting(f"{text}.intermediate_size", sizes.size(hidden, 0)),
     )
 
 
 def config(sizes: Sizes) -> GroupViTConfig:
-    """Sizes from ``config.json``."""
+    """Sizes from ``config.json`` and the shapes."""
     vision = "vision_config"
-    sizes.setting(f"{vision}.hidden_act", str, expected="gelu")
-    sizes.setting(f"{vision}.layer_norm_eps", float, expected=1e-5)
-    sizes.setting(f"{vision}.assign_eps", float, expected=1.0)
-    sizes.setting(f"{vision}.assign_mlp_ratio", list, expected=[0.5, 4])
-    depths = sizes.setting(f"{vision}.depths", list)
-    tokens = sizes.setting(f"{vision}.num_group_tokens", list)
-    groups = sizes.setting(f"{vision}.num_output_groups", list)
-    encoder = EncoderConfig(
-        image_size=sizes.setting(f"{vision}.image_size", int),
-        patch_size=sizes.setting(f"{vision}.patch_size", int),
-        width=sizes.setting(f"{vision}.hidden_size", int),
+    sizes.require(f"{vision}.hidden_act", "gelu")
+    sizes.require(f"{vision}.layer_norm_eps", 1e-5)
+    sizes.require(f"{vision}.assign_eps", 1.0)
+    sizes.require(f"{vision}.assign_mlp_ratio", [0.5, 4])
+    return GroupViTConfig(
+        encoder=_encoder_config(sizes, vision),
+        text=clip_text_config(sizes),
+        projector=ProjectorConfig(
+            hidden=sizes.setting(
+                "projection_intermediate_dim", sizes.size("visual_projection.0.weight", 0)
+            ),
+            outputs=sizes.setting("projection_dim", sizes.size("visual_projection.3.weight", 0)),
+        ),
+        multi_label=False,
+    )
+
+
+def _encoder_config(sizes: Sizes, vision: str) -> EncoderConfig:
+    kernel = f"{_EMBEDDINGS}.patch_embeddings.projection.weight"
+    position = f"{_EMBEDDINGS}.position_embeddings"
+    names = "vision_model.encoder.stages"
+    stages = range(sizes.count(f"{names}.{{i}}.*"))
+    depths = sizes.setting(
+        f"{vision}.depths", [sizes.count(f"{names}.{{i}}.layers.{{j}}.*", i) for i in stages]
+    )
+    grouping = [i for i in stages if sizes.has(f"{names}.{i}.downsample.*")]
+    found = {i: sizes.size(f"{names}.{i}.group_token", -2) for i in grouping}
+    tokens = sizes.setting(f"{vision}.num_group_tokens", [found.get(i, 0) for i in stages])
+    merged = {i: sizes.size(f"{names}.{i}.downsample.mlp_inter.fc2.weight", 0) for i in grouping}
+    groups = sizes.setting(f"{vision}.num_output_groups", [merged.get(i, 0) for i in stages])
+    width = sizes.setting(f"{vision}.hidden_size", sizes.size(kernel, 0))
+    patch = sizes.setting(f"{vision}.patch_size", sizes.size(kernel, -1))
+    side = sizes.grid(sizes.size(position, -2), position)
+    return EncoderConfig(
+        image_size=sizes.setting(f"{vision}.image_size", side * patch),
+        patch_size=patch,
+        width=width,
         depths=tuple(depths),
-        heads=(sizes.setting(f"{vision}.num_attention_heads", int),) * len(depths),
+        heads=(sizes.setting(f"{vision}.num_attention_heads", sizes.heads(width)),) * len(depths),
         group_tokens=tuple(tokens),
-        # The list has an entry for the last stage too, which does not group.
+        # The list may have an entry for the last stage too, which does not group.
         output_groups=tuple(g for g, t in zip(groups, tokens, strict=False) if t),
         patch_norm=True,
     )
-    projector = ProjectorConfig(
-        hidden=sizes.setting("projection_intermediate_dim", int),
-        outputs=sizes.setting("projection_dim", int),
-    )
-    return GroupViTConfig(encoder, clip_text_config(sizes), projector, multi_label=False)
 
 
 def to_settings(config: GroupViTConfig, *, end_id: int) -> dict[str, Any]:

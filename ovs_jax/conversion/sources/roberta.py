@@ -11,7 +11,7 @@ RULES = tuple(text_transformer("", ""))
 
 
 def config(sizes: Sizes) -> TextConfig:
-    """Sizes from ``config.json``."""
+    """Sizes from ``config.json`` and the shapes."""
     return settings_config(sizes, roberta=True)
 
 

@@ -27,17 +27,25 @@ RULES = (
 
 
 def config(sizes: Sizes) -> VisionConfig:
-    """Sizes from ``config.json``."""
-    sizes.setting("hidden_act", str, expected="gelu")
-    sizes.setting("qkv_bias", bool, expected=True)
+    """Sizes from ``config.json`` and the shapes."""
+    sizes.require("hidden_act", "gelu")
+    sizes.require("qkv_bias", True)
+    kernel, position = (
+        "embeddings.patch_embeddings.projection.weight",
+        "embeddings.position_embeddings",
+    )
+    width = sizes.setting("hidden_size", sizes.size(kernel, 0))
+    patch = sizes.setting("patch_size", sizes.size(kernel, -1))
+    side = sizes.grid(sizes.size(position, -2) - 1, position)
+    hidden = sizes.size("encoder.layer.0.intermediate.dense.weight", 0)
     return VisionConfig(
-        image_size=sizes.setting("image_size", int),
-        patch_size=sizes.setting("patch_size", int),
-        width=sizes.setting("hidden_size", int),
-        depth=sizes.setting("num_hidden_layers", int),
-        heads=sizes.setting("num_attention_heads", int),
-        hidden=sizes.setting("intermediate_size", int),
-        eps=sizes.setting("layer_norm_eps", float),
+        image_size=sizes.setting("image_size", side * patch),
+        patch_size=patch,
+        width=width,
+        depth=sizes.setting("num_hidden_layers", sizes.count("encoder.layer.{i}.*")),
+        heads=sizes.setting("num_attention_heads", sizes.heads(width)),
+        hidden=sizes.setting("intermediate_size", hidden),
+        eps=sizes.setting("layer_norm_eps", 1e-12),
     )
 
 
