@@ -128,7 +128,10 @@ def describe(file: Path) -> File:
 def write_safetensors(path: Path, state: Mapping[str, np.ndarray]) -> None:
     """Writes arrays under their foreign names, as torch's libraries read them."""
     arrays = {name: np.asarray(array, order="C") for name, array in state.items()}
+    path.touch()
+    rights = path.stat().st_mode  # the library makes files that only their owner can read
     safetensors.numpy.save_file(arrays, path, metadata={"format": "pt"})
+    path.chmod(rights)
 
 
 def _folder_files(folder: Path) -> tuple[Path, ...]:
