@@ -79,7 +79,7 @@ def convert(
     rules = prefixed_rules(source, prefix)
     config = _config(source, stored, prefix, rules)
     config = override(config, overrides or {}, where="model")
-    _, params, stats = functional.abstract(registry.build(config))
+    _, params, stats = registry.shapes(config)
     converted = to_ours(stored.state, rules, params=params, stats=stats)
     return Conversion(
         source=source,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ovs_jax.conversion import files, oracle
@@ -81,12 +82,16 @@ def verify(conversion: Conversion, path: str | Path) -> tuple[Comparison, ...]:
     return _Verification(conversion, Path(path)).run()
 
 
+def _text(ids: np.ndarray, mask: np.ndarray) -> dict[str, jax.Array]:
+    return {"ids": jnp.asarray(ids), "mask": jnp.asarray(mask)}
+
+
 class _Verification:
     """One conversion, its inputs, and the rows so far."""
 
     def __init__(self, conversion: Conversion, path: Path) -> None:
         self.conversion, self.path = conversion, path
-        static, _, _ = functional.abstract(registry.build(conversion.config))
+        static, _, _ = registry.shapes(conversion.config)
         self.model = functional.bind(static, conversion.params, conversion.stats)
         self.rows: list[Comparison] = []
         self.draw = np.random.default_rng(SEED)
@@ -146,7 +151,7 @@ class _Verification:
         )
         self._grouping(theirs, config.encoder.image_size)
         ids, mask = self.texts(config.text)
-        ours = self.model.encode_text({"ids": ids, "mask": mask})
+        ours = jax.jit(self.model.encode_text)(_text(ids, mask))
         found = theirs.text_model(
             input_ids=torch.from_numpy(ids).long(), attention_mask=torch.from_numpy(mask).int()
         )
@@ -195,7 +200,7 @@ class _Verification:
         tokens, answer = oracle.entity_decoder(
             state, found, their_groups, heads=config.decoder_heads
         )
-        decoded = self.model.decode_question(ours, our_groups, mask=mask)
+        decoded = self.model.decode_question(ours, our_groups, mask=jnp.asarray(mask))
         self.compare("entity decoder", decoded, tokens)
         self.compare("entity answer", self.model.bridge_projector(decoded[:, 0]), answer)
 
@@ -203,7 +208,7 @@ class _Verification:
         import torch
 
         ids, mask = self.texts(config)
-        ours = encode({"ids": ids, "mask": mask}).tokens
+        ours = jax.jit(encode)(_text(ids, mask)).tokens
         found = theirs(
             input_ids=torch.from_numpy(ids).long(), attention_mask=torch.from_numpy(mask).int()
         ).last_hidden_state
@@ -221,17 +226,18 @@ class _Verification:
         images = self.images(config.image.image_size)
         pixels = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
         vision = theirs.vision_model(pixel_values=pixels)
-        self.compare("image feature", self.model.image_encoder(images).pooled, vision.pooler_output)
+        ours = jax.jit(self.model.image_encoder)(images).pooled
+        self.compare("image feature", ours, vision.pooler_output)
         image = theirs.visual_projection(vision.pooler_output)
-        self.compare("image embedding", self.model.embed_image(images), image)
+        self.compare("image embedding", self.model.image_projection(ours), image)
         ids, mask = self.texts(config.text)
         found = theirs.text_model(
             input_ids=torch.from_numpy(ids).long(), attention_mask=torch.from_numpy(mask).int()
         )
-        text = {"ids": ids, "mask": mask}
-        self.compare("text feature", self.model.text_encoder(text).pooled, found.pooler_output)
+        ours = jax.jit(self.model.text_encoder)(_text(ids, mask)).pooled
+        self.compare("text feature", ours, found.pooler_output)
         embedded = theirs.text_projection(found.pooler_output)
-        self.compare("text embedding", self.model.embed_text(text), embedded)
+        self.compare("text embedding", self.model.text_projection(ours), embedded)
 
     def _vision(self, config: VisionConfig) -> None:
         import torch

@@ -6,6 +6,7 @@ CLIP): what training may start from.
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from flax import nnx
@@ -19,6 +20,7 @@ from ovs_jax.models.text import TextConfig, text_encoder
 from ovs_jax.models.vision.clip import Clip
 from ovs_jax.models.vision.config import ClipConfig, VisionConfig
 from ovs_jax.models.vision.vit import VisionTransformer
+from ovs_jax.nn import functional
 
 ModelConfig = groupvit.GroupViTConfig | ovsegmentor.OVSegmentorConfig
 """Models that segment."""
@@ -64,6 +66,12 @@ def build(config: AnyConfig) -> Callable[[nnx.Rngs], nnx.Module]:
     name = model_name(config)
     model = _ENCODERS[name][1] if name in _ENCODERS else _KINDS[name][2]
     return lambda rngs: model(config, rngs=rngs)
+
+
+@lru_cache(maxsize=8)
+def shapes(config: AnyConfig) -> tuple[functional.Static, functional.Tree, functional.Tree]:
+    """The model without values, as `functional.abstract` gives it; not to be changed."""
+    return functional.abstract(build(config))
 
 
 def model_name(config: AnyConfig) -> str:

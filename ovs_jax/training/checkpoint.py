@@ -112,7 +112,9 @@ def write_model(folder: Path, weights: functional.Tree, *, description: Mapping[
       description: JSON values: ``config``, ``model``, ``tokenizer`` (empty if there is none).
     """
     step = folder.absolute() / FOLDER / "0"
-    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+    # A file for each array: the one database that Orbax makes by default takes half as much memory
+    # again to write, and weights may be large beside the machine that converts them.
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=False)) as checkpointer:
         checkpointer.save(step / "state", args=ocp.args.PyTreeSave(weights))
     (step / "metadata").mkdir()
     text = json.dumps({**description, "step": 0}, indent=1)

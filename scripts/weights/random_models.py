@@ -89,7 +89,7 @@ def make(source: str, config: registry.AnyConfig, folder: Path, *, seed: int = 0
 
 def draw(config: registry.AnyConfig, *, seed: int = 0) -> functional.Tree:
     """Weights of ours at which no layer is idle: norms, biases and statistics are perturbed too."""
-    _, params, stats = functional.abstract(registry.build(config))
+    _, params, stats = registry.shapes(config)
     random = np.random.default_rng(seed)
 
     def values(path: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -222,3 +222,32 @@ def _perturbed(model: Any) -> Any:
             else:
                 tensor.copy_(0.1 * noise)
     return model.eval()
+
+
+def spread(model: Any, pixels: np.ndarray, texts: tuple[np.ndarray, np.ndarray]) -> Any:
+    """Gives a random GroupViT of transformers projections whose outputs differ, as trained ones do.
+
+    Random layers bring all groups, and all texts, close to one direction; then every pixel has one
+    class. The statistics of the projectors' BatchNorm are set to those of some inputs, and the
+    common direction that is left is taken from the last bias.
+
+    Args:
+      model: changed in place.
+      pixels: normalised images of the model's size, n h w 3.
+      texts: token ids and their mask.
+    """
+    import torch
+
+    model.eval()
+    images = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())
+    ids, mask = torch.from_numpy(texts[0]).long(), torch.from_numpy(texts[1]).int()
+    with torch.no_grad():
+        groups = model.vision_model(pixel_values=images).last_hidden_state
+        words = model.text_model(input_ids=ids, attention_mask=mask).pooler_output
+        inputs = {model.visual_projection: groups.flatten(0, 1), model.text_projection: words}
+        for head, x in inputs.items():
+            hidden = head[0](x)
+            head[1].running_mean.copy_(hidden.mean(0))
+            head[1].running_var.copy_(hidden.var(0))
+            head[3].bias.copy_(head[3].bias - head(x).mean(0))
+    return model

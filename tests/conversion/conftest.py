@@ -1,12 +1,11 @@
 """Small checkpoints of every kind that needs no torch to make, and a vocabulary for them."""
 
-import json
-import string
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
+from weights.full_segmentation import write_vocabulary
 from weights.random_models import SMALL, original_state
 
 ORIGINAL = ("groupvit", "ovsegmentor", "dino", "timm-vit", "clip")
@@ -29,12 +28,6 @@ def states() -> dict[str, dict[str, np.ndarray]]:
 
 @pytest.fixture(scope="session")
 def clip_vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CLIP vocabulary of the small models' 300 tokens, the end-of-text token last."""
+    """A CLIP vocabulary of the small models' tokens, the end-of-text token last."""
     folder = tmp_path_factory.mktemp("clip")
-    letters = [*string.ascii_lowercase, ".", "'"]
-    tokens = [*letters, *(f"{letter}</w>" for letter in letters)]
-    tokens += [f"unused{i}" for i in range(298 - len(tokens))]
-    tokens += ["<|startoftext|>", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({t: i for i, t in enumerate(tokens)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    return folder
+    return write_vocabulary(folder, size=SMALL["groupvit"].text.vocabulary)

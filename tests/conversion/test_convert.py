@@ -126,7 +126,7 @@ def test_positions_that_fill_no_square_are_told(states, tmp_path):
 
 
 def test_an_unknown_source_is_told_before_anything_is_read(tmp_path):
-    with pytest.raises(ValueError, match="unknown 'groupvitt'.*did you mean 'groupvit'"):
+    with pytest.raises(ValueError, match=r"unknown 'groupvitt'.*did you mean 'groupvit'"):
         convert("groupvitt", tmp_path / "nowhere.pth")
 
 
@@ -219,5 +219,7 @@ def test_berts_first_names_are_known_and_given_back(tmp_path):
 
 def test_a_file_in_place_of_a_folder_with_its_config_is_told(tmp_path):
     path, _ = folder_of(tmp_path / "hf", "bert", {})
-    with pytest.raises(FileNotFoundError, match=r"expected a Hugging Face folder with config\.json"):
+    with pytest.raises(
+        FileNotFoundError, match=r"expected a Hugging Face folder with config\.json"
+    ):
         convert("bert", path / "model.safetensors")

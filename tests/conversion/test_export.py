@@ -60,7 +60,7 @@ def test_choices_that_the_form_lacks_are_all_told(tmp_path):
 def test_what_has_no_published_form_is_told(tmp_path):
     with pytest.raises(ConversionError, match="got 'ovsegmentor', expected groupvit"):
         write_groupvit_hf(tmp_path, SMALL["ovsegmentor"], {}, end_id=None)
-    with pytest.raises(ValueError, match="'vision_transformer'.*under the names it came with"):
+    with pytest.raises(ValueError, match=r"'vision_transformer'.*under the names it came with"):
         to_original(SMALL["dino"], {})
     odd = {"params": {"image_encoder": {"own": np.ones(1)}}, "stats": {}}
     with pytest.raises(ConversionError, match="image_encoder/own: no rule for it"):
