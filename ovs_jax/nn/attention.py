@@ -9,9 +9,9 @@ KERNEL_DEVIATION = 0.02
 KERNEL_INIT = nnx.initializers.truncated_normal(KERNEL_DEVIATION)
 
 
-def linear(inputs: int, outputs: int, *, rngs: nnx.Rngs) -> nnx.Linear:
+def linear(inputs: int, outputs: int, *, bias: bool = True, rngs: nnx.Rngs) -> nnx.Linear:
     """A dense layer, initialised as vision transformers are (truncated normal, 0.02; zero bias)."""
-    return nnx.Linear(inputs, outputs, kernel_init=KERNEL_INIT, rngs=rngs)
+    return nnx.Linear(inputs, outputs, use_bias=bias, kernel_init=KERNEL_INIT, rngs=rngs)
 
 
 class Attention(nnx.Module):

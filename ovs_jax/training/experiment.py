@@ -107,7 +107,8 @@ def _train(
     writer = None
     failed = True
     try:
-        state = start(plan, checkpoints, batches, seed=config.seed, init=config.init)
+        heads = registry.from_dict(config.model).encoder.heads
+        state = start(plan, checkpoints, batches, seed=config.seed, init=config.init, heads=heads)
         first = jax.process_index() == 0
         writer = Writer(workdir, step=int(state["step"]), steps=steps, enabled=first)
         if first:
