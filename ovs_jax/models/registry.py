@@ -20,9 +20,16 @@ from ovs_jax.models.text import TextConfig, text_encoder
 from ovs_jax.models.vision.clip import Clip
 from ovs_jax.models.vision.config import ClipConfig, VisionConfig
 from ovs_jax.models.vision.vit import VisionTransformer
+from ovs_jax.models.zegformer import config as zegformer
+from ovs_jax.models.zegformer.baseline import PixelBaseline
+from ovs_jax.models.zegformer.model import ZegFormer
 from ovs_jax.nn import functional
 
-ModelConfig = groupvit.GroupViTConfig | ovsegmentor.OVSegmentorConfig
+CaptionModelConfig = groupvit.GroupViTConfig | ovsegmentor.OVSegmentorConfig
+"""Models that learn from captions."""
+MaskModelConfig = zegformer.ZegFormerConfig | zegformer.PixelBaselineConfig
+"""Models that learn from masks, with text embeddings given."""
+ModelConfig = CaptionModelConfig | MaskModelConfig
 """Models that segment."""
 EncoderConfig = VisionConfig | TextConfig | ClipConfig
 """Encoders alone."""
@@ -31,6 +38,12 @@ AnyConfig = ModelConfig | EncoderConfig
 _KINDS: dict[str, tuple[type, Mapping[str, Any], Callable[..., nnx.Module]]] = {
     "groupvit": (groupvit.GroupViTConfig, groupvit.PRESETS, GroupViT),
     "ovsegmentor": (ovsegmentor.OVSegmentorConfig, ovsegmentor.PRESETS, OVSegmentor),
+    "zegformer": (zegformer.ZegFormerConfig, zegformer.PRESETS, ZegFormer),
+    "zegformer_baseline": (
+        zegformer.PixelBaselineConfig,
+        zegformer.BASELINE_PRESETS,
+        PixelBaseline,
+    ),
 }
 _ENCODERS: dict[str, tuple[type, Callable[..., nnx.Module]]] = {
     "vision_transformer": (VisionConfig, VisionTransformer),
@@ -45,7 +58,7 @@ def model_config(
     """A preset with some fields replaced.
 
     Args:
-      name: ``groupvit`` or ``ovsegmentor``.
+      name: ``groupvit``, ``ovsegmentor``, ``zegformer`` or ``zegformer_baseline``.
       preset: one of the model's presets.
       overrides: a nested dict of fields, ``{"encoder": {"drop_path": 0.0}}``.
 
