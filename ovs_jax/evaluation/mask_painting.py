@@ -21,8 +21,8 @@ from ovs_jax.evaluation.regions import einsum
 
 CLASSES = 16
 """Class axes are filled up to a multiple of this."""
-STRIPS = 16
-"""A tile is labelled in this many strips."""
+STRIPS = 4
+"""A tile is labelled in this many strips, so that the scores of all classes never exist at once."""
 _SEEN, _UNSEEN, _NONE = 0, 1, 2
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from ovs_jax.interpolation import Taps, linear_taps
 
-TILE = 128
+TILE = 64
 """Side of a tile of the result, and of the part of the seen image that it is made of, in pixels."""
 
 
