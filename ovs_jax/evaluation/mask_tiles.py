@@ -42,9 +42,7 @@ class Span:
         return slice(self.start, self.start + self.count)
 
 
-def spans(
-    cells: int, *, padded: int, size: int, new_size: int, tile: int = TILE
-) -> Iterator[Span]:
+def spans(cells: int, *, padded: int, size: int, new_size: int, tile: int = TILE) -> Iterator[Span]:
     """Cuts one axis of the result into tiles.
 
     Args:

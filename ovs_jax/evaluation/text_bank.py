@@ -64,7 +64,7 @@ def synonym_embeddings(
       one again.
 
     Raises:
-      ValueError: a text has more tokens than ``length``, or a name has stray blanks.
+      ValueError: a text has more tokens than ``length``, or a name has an empty synonym.
     """
     texts = [
         [text for name in synonyms(given) for text in class_prompts(name, templates)]

@@ -56,13 +56,13 @@ def synonyms(name: str) -> tuple[str, ...]:
     """The names of a class, which stand between commas with a blank (ADE20K's full list).
 
     Raises:
-      ValueError: one of them is empty, or has blanks around it.
+      ValueError: one of them is empty.
     """
     found = tuple(name.split(SYNONYMS))
-    if any(not part or part != part.strip() for part in found):
+    if not all(part.strip() for part in found):
         raise ValueError(
-            f"class name '{name}': expected names without blanks around them, one or more with "
-            f"'{SYNONYMS}' between them, got {list(found)}"
+            f"class name '{name}': expected a name, or several with '{SYNONYMS}' between them; "
+            f"got {list(found)}"
         )
     return found
 
