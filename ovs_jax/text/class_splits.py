@@ -235,7 +235,7 @@ def read_class_split(path: str | Path) -> ClassSplit:
     return split_classes(
         ClassSet(path.stem, tuple(names)),
         unseen=content["unseen"],
-        seen=content["seen"] if "seen" in content else None,
+        seen=content.get("seen"),
         labels=labels,
     )
 

@@ -30,6 +30,10 @@ class Clip(nnx.Module):
         """
         return self.image_projection(self.image_encoder(images).pooled)
 
+    def embed_patches(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b rows cols e"]:
+        """An embedding for every patch, not normalised; see `VisionTransformer.dense`."""
+        return self.image_projection(self.image_encoder.dense(images))
+
     def embed_text(self, text: Text) -> Float[Array, "b e"]:
         """Text embeddings, not normalised; arguments as `ClipText`."""
         return self.text_projection(self.text_encoder(text).pooled)

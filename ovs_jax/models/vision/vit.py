@@ -76,6 +76,31 @@ class VisionTransformer(nnx.Module):
         Raises:
           ValueError: height or width is not a multiple of the patch size.
         """
+        x, _ = self.embed(images)
+        for block in self.blocks:
+            x = block(x)
+        x = self.norm(x)
+        return VisionFeatures(pooled=x[:, 0], tokens=x[:, 1:])
+
+    def dense(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b rows cols d"]:
+        """Encodes every patch as if it were an image: in the last block patches do not mix.
+
+        There every token has only its own value for an answer (Zhou et al., 2022, MaskCLIP, section
+        3.2), so what stands at a patch is about that patch, in the space of the class token.
+        Arguments and errors as for the whole model.
+        """
+        x, (rows, cols) = self.embed(images)
+        *blocks, last = self.blocks
+        for block in blocks:
+            x = block(x)
+        x = x + last.attention.out(last.attention.value(last.attention_norm(x)))
+        x = self.norm(x + last.mlp(last.mlp_norm(x)))
+        return x[:, 1:].reshape(x.shape[0], rows, cols, -1)
+
+    def embed(
+        self, images: Float[Array, "b h w 3"]
+    ) -> tuple[Float[Array, "b m d"], tuple[int, int]]:
+        """Tokens before the first block, the class token first, and how many patches a side."""
         patches = self.patch_embedding(images)
         batch, rows, cols, width = patches.shape
         start = jnp.broadcast_to(self.class_token[...][None], (batch, 1, width))
@@ -83,9 +108,4 @@ class VisionTransformer(nnx.Module):
             [start.astype(patches.dtype), patches.reshape(batch, -1, width)], axis=1
         )
         x = x + self.positions(rows, cols)[None].astype(x.dtype)
-        if self.pre_norm is not None:
-            x = self.pre_norm(x)
-        for block in self.blocks:
-            x = block(x)
-        x = self.norm(x)
-        return VisionFeatures(pooled=x[:, 0], tokens=x[:, 1:])
+        return (x if self.pre_norm is None else self.pre_norm(x)), (rows, cols)
