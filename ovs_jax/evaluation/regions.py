@@ -107,7 +107,7 @@ def align_matrix(
 
 
 def align(
-    images: Float[Array, "q h w ch"], boxes: Int[Array, "q 4"], *, size: int = REGION_SIZE
+    images: Float[Array, "#q h w ch"], boxes: Int[Array, "q 4"], *, size: int = REGION_SIZE
 ) -> Float[Array, "q size size ch"]:
     """RoIAlign with adaptive sampling: the box of each image, brought to one size.
 

@@ -38,6 +38,8 @@ KINDS: dict[str, FusionKind] = {
 SAMPLES = {14: slice(3, None, 16), 28: slice(None, None, 8)}
 """Which pixels of 224 the stored parts of CLIP's input are, by how many there are."""
 _align = jax.jit(align)
+_boxes = jax.jit(lambda masks: mask_boxes(inside(masks)))
+_resize = jax.jit(lambda masks, size: resize(masks[..., None], size)[..., 0], static_argnums=1)
 _inputs = jax.jit(region_inputs, static_argnames="style")
 
 
@@ -153,7 +155,7 @@ def _full_masks(case: _Case, i: int) -> tuple[np.ndarray, np.ndarray]:
     logits = case["pred_masks"][i].astype(np.float32)
 
     def full(x: np.ndarray) -> np.ndarray:
-        return np.asarray(resize(jnp.asarray(x)[..., None], case.padded)[..., 0])
+        return np.asarray(_resize(x, case.padded))
 
     return full(logits), full(np.abs(logits)) * case.rounding()
 
@@ -163,9 +165,7 @@ def _check_regions(case: _Case, i: int, report: Report) -> None:
     image = case.clip_image(i)
     if "mask_area_px" in case:
         area = case["mask_area_px"][i]
-        low, high = (
-            np.asarray(inside(jnp.asarray(m)).sum((1, 2))) for m in (full - room, full + room)
-        )
+        low, high = ((m > 0).sum((1, 2)) for m in (full - room, full + room))
         beyond = np.maximum(np.maximum(area - high, low - area), 0).max()
         report.record(case.file, f"{case.prefix}mask_area_px", float(beyond), EXACT)
     for name, style in STYLES.items():
@@ -205,10 +205,7 @@ def _check_boxes(case: _Case, report: Report) -> None:
     found, sure = [], []
     for i in range(case.images_count):
         full, room = _full_masks(case, i)
-        low, ours, high = (
-            np.asarray(mask_boxes(inside(jnp.asarray(mask))))
-            for mask in (full - room, full, full + room)
-        )
+        low, ours, high = (np.asarray(_boxes(mask)) for mask in (full - room, full, full + room))
         found.append(ours)
         sure.append((low == high).all(axis=-1, keepdims=True))
     want = case["boxes_xyxy"]

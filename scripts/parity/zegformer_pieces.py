@@ -37,6 +37,8 @@ VOCABULARY = "CLIP_VOCABULARY"
 """The environment variable that names CLIP's ``bpe_simple_vocab_16e6.txt.gz``, which is not ours to
 ship; without it texts are compared from their token ids on."""
 
+_count = jax.jit(count_pixels, static_argnames="classes")
+
 
 def check_evaluator(folder: Path, report: Report) -> None:
     """Compares ``evaluator.npz``."""
@@ -46,13 +48,12 @@ def check_evaluator(folder: Path, report: Report) -> None:
     arrays = dict(np.load(path))
     for case in sorted({key.split(".")[0] for key in arrays}):
         names = arrays[f"{case}.class_names"].tolist()
-        total = Confusion.empty(len(names))
-        images = sum(key.startswith(f"{case}.gt") for key in arrays)
-        for i in range(images):
-            truth = encode_truth(arrays[f"{case}.gt{i}"].astype(np.int32), classes=len(names))
-            predicted = arrays[f"{case}.pred{i}"].astype(np.int32)
-            counts = count_pixels(jnp.asarray(truth), jnp.asarray(predicted), classes=len(names))
-            total += Confusion(np.asarray(counts, np.int64))
+        images = range(sum(key.startswith(f"{case}.gt") for key in arrays))
+        labels = [arrays[f"{case}.gt{i}"].astype(np.int32) for i in images]
+        truth = [encode_truth(label, classes=len(names)).ravel() for label in labels]
+        predicted = [arrays[f"{case}.pred{i}"].astype(np.int32).ravel() for i in images]
+        both = (jnp.asarray(np.concatenate(parts)) for parts in (truth, predicted))
+        total = Confusion(np.asarray(_count(*both, classes=len(names)), np.int64))
         want = arrays[f"{case}.conf"]
         report.compare(path.stem, f"{case}.conf", total.counts[:-1], want[:-1, :-1].T, EXACT)
         unseen = tuple(sorted(names.index(n) for n in arrays[f"{case}.unseen"].tolist()))
