@@ -39,9 +39,7 @@ def test_a_whole_turn_of_the_hue_changes_nothing():
 
 def test_colours_change_in_both_orders_and_sometimes_not_at_all():
     image = np.random.default_rng(0).integers(60, 200, (4, 4, 3), dtype=np.uint8)
-    seen = {
-        jitter_colours(image, np.random.default_rng(seed)).tobytes() for seed in range(60)
-    }
+    seen = {jitter_colours(image, np.random.default_rng(seed)).tobytes() for seed in range(60)}
     assert image.tobytes() in seen
     assert len(seen) > 40
 

@@ -48,9 +48,7 @@ def test_synonyms_count_as_prompts_and_every_text_as_much_as_the_others():
     )
     units = encode(ids, mask)
     units = units / np.linalg.norm(units, axis=1, keepdims=True)
-    np.testing.assert_allclose(
-        found[0], units.mean(0) / np.linalg.norm(units.mean(0)), atol=1e-5
-    )
+    np.testing.assert_allclose(found[0], units.mean(0) / np.linalg.norm(units.mean(0)), atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, rtol=1e-6)
     with pytest.raises(ValueError, match="class prompt 'the dog': expected at most 3 tokens"):
         synonym_embeddings(encode, ["dog"], templates=("the {}",), tokenizer=tokenizer, length=3)
