@@ -5,7 +5,7 @@
 FOLDER is ``golden/grouping`` or ``golden/zegformer``. Keeps what proves the most per byte: all
 parameters of the two small models, the inputs, every loss and intermediate of the stage-2 step
 (which contains stage 1), all gradient norms, some gradients and steps, and one model's labels. Of
-ZegFormer: the weights of one backbone and predictor with what comes out of them (the pixel
+ZegFormer: what surrounds the network, with masks of every odd kind; the weights of one backbone and predictor with what comes out of them (the pixel
 decoder's, half of the bytes, are zeros in the copy), and the predictions, costs, assignments and
 losses of two models.
 """
@@ -71,6 +71,15 @@ KEEP_ZEGFORMER = {
         r"predictor\.(hs|mask_embed)",
     ],
     "C_prenorm_enc_train": PREDICTIONS,
+    "roi_align": [r"tall\..*"],
+    "evaluator": [r".*"],
+    "augment": [r".*"],
+    "infer_synthetic": [
+        r"(?!quarter|fullres).*",
+        r"fullres\.(?!clip_in|seg_gz).*",
+        r"fullres\.clip_in\.cropmask\.(sub|mean)0",
+        r"fullres\.clip_in\.(crop|mask)\.mean1",
+    ],
 }
 ZERO = r"sem_seg_head\.pixel_decoder\..*"
 

@@ -14,6 +14,8 @@ from parity.adamw import check_optimizer
 from parity.networks import check_inference, check_names, check_networks, check_parts
 from parity.report import Report
 from parity.set_losses import check_gradients, check_losses
+from parity.zegformer_inference import INFERENCE_CHECKS
+from parity.zegformer_pieces import PIECE_CHECKS
 from parity.zegformer_reference import ZegFormerReference
 
 MODEL_CHECKS: tuple[Callable[[ZegFormerReference, Report], None], ...] = (
@@ -25,7 +27,7 @@ MODEL_CHECKS: tuple[Callable[[ZegFormerReference, Report], None], ...] = (
     check_optimizer,
     check_inference,
 )
-FOLDER_CHECKS: tuple[Callable[[Path, Report], None], ...] = ()
+FOLDER_CHECKS: tuple[Callable[[Path, Report], None], ...] = (*INFERENCE_CHECKS, *PIECE_CHECKS)
 SUFFIX = "_weights.npz"
 MARKER = "sem_seg_head.predictor.query_embed.weight"
 
