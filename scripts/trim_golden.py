@@ -5,9 +5,9 @@
 FOLDER is ``golden/grouping`` or ``golden/zegformer``. Keeps what proves the most per byte: all
 parameters of the two small models, the inputs, every loss and intermediate of the stage-2 step
 (which contains stage 1), all gradient norms, some gradients and steps, and one model's labels. Of
-ZegFormer: what surrounds the network, with masks of every odd kind; the weights of one backbone and predictor with what comes out of them (the pixel
-decoder's, half of the bytes, are zeros in the copy), and the predictions, costs, assignments and
-losses of two models.
+ZegFormer: the weights of one backbone and predictor with what comes out of them (the pixel
+decoder's, half of the bytes, are zeros in the copy), the predictions, costs, assignments and losses
+of two models, and what is made of masks of every odd kind.
 """
 
 import argparse
