@@ -1,4 +1,4 @@
-"""What surrounds ZegFormer: evaluator, augmentation, CLIP (``evaluator``, ``augment``, ``clip*``)."""
+"""What surrounds ZegFormer: the evaluator, the augmentation, and CLIP."""
 
 import os
 from collections.abc import Callable

@@ -126,9 +126,9 @@ def test_bad_records_are_counted_by_reason_and_replaced(fault, reason):
 
 def test_a_label_map_larger_than_its_image_is_named_with_both_sizes():
     record = Scenes(faults=((0, "size"),))[0]
-    with pytest.raises(BadRecordError, match="scene 0: .*24 x 20 pixels as the image.*24 x 30"):
+    with pytest.raises(BadRecordError, match=r"scene 0: .*24 x 20 pixels as the image.*24 x 30"):
         labelled_pixels(record)
-    with pytest.raises(ValueError, match="misses .'label'."):
+    with pytest.raises(ValueError, match=r"misses .'label'."):
         labelled_pixels({"image": b"", "key": "x"})
 
 

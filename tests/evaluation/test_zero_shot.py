@@ -99,5 +99,5 @@ def test_a_report_has_seen_unseen_and_harmonic_scores_of_every_calibration(repor
 
 
 def test_a_report_without_the_protocols_own_calibration_is_refused(report):
-    with pytest.raises(ValueError, match="expected the protocol's gamma 0.0 among"):
+    with pytest.raises(ValueError, match=r"expected the protocol's gamma 0.0 among"):
         ZeroShotReport(report.protocol, {0.1: Confusion(COUNTS)}, images=3, seconds=1.0)
