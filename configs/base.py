@@ -72,7 +72,7 @@ def smoke(config: Config) -> None:
     config.schedule.warmup_epochs, config.schedule.warmup_steps = 0.0, 2
     config.step.accumulate = 1
     config.checkpoint.every = 4
-    config.init.checkpoint = ""
+    config.init.checkpoint = config.init.image = config.init.text = ""
     config.data.source, config.data.sets = "synthetic", ()
     config.data.tokenizer = "synthetic"
     config.data.text_length = 32

@@ -1,7 +1,7 @@
 """The Python API: a trained model in one line.
 
 Example:
-    segmenter = ovs_jax.load("runs/quickstart/stage2")
+    segmenter = ovs_jax.load("runs/quickstart/stage2")  # or what ``ovs-jax convert`` made
     result = segmenter.segment("photo.jpg", ["dog", "sofa"])
     result.labels, result.scores, result.groups, result.draw()
 
@@ -10,6 +10,7 @@ Everything else a segmenter can do stands in `ovs_jax.evaluation.segmenter`.
 
 from pathlib import Path
 
+from ovs_jax.conversion.zoo import find
 from ovs_jax.evaluation.segmenter import Segmenter
 from ovs_jax.evaluation.sliding import Geometry
 from ovs_jax.models import registry
@@ -18,12 +19,13 @@ from ovs_jax.text.tokenizers import Tokenizer
 from ovs_jax.training.checkpoint import load_model
 
 
-def load(path: str | Path, *, geometry: Geometry | None = None) -> Segmenter:
+def load(name_or_path: str | Path, *, geometry: Geometry | None = None) -> Segmenter:
     """Loads a trained model as a segmenter.
 
     Args:
-      path: a run's folder, of which the best checkpoint is taken (the newest if none was
-        evaluated), or one step's folder.
+      name_or_path: a run's folder, of which the best checkpoint is taken (the newest if none was
+        evaluated), one step's folder, a folder that ``ovs-jax convert`` made, or a name that
+        ``ovs-jax zoo`` lists, if its weights were converted into ``weights/NAME``.
       geometry: the size at which images are looked at. By default photos are seen in windows of
         twice the training size, as in the published evaluations (448 for models trained at 224);
         models of the synthetic world see images at the size of its scenes.
@@ -33,9 +35,15 @@ def load(path: str | Path, *, geometry: Geometry | None = None) -> Segmenter:
 
     Raises:
       FileNotFoundError: there is no usable checkpoint at the path.
-      ValueError: the arrays do not fit the model's config.
+      ValueError: the arrays do not fit the model's config, it is an encoder alone, or it was
+        converted without a tokenizer.
     """
-    loaded = load_model(path)
+    loaded = load_model(find(name_or_path))
+    if not loaded.tokenizer:
+        raise ValueError(
+            f"checkpoint {loaded.folder}: it was converted without a tokenizer, and class names "
+            "cannot be read; convert it again with --tokenizer"
+        )
     static, _, _ = functional.abstract(registry.build(loaded.model_config))
     data = loaded.config["data"]
     trained = loaded.model_config.encoder.image_size

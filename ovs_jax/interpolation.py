@@ -4,10 +4,36 @@ A resize is linear, so ``rows @ image @ columns.T`` is the whole operation: exac
 and one small program whatever the sizes. NumPy only.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+
+
+@dataclass(frozen=True)
+class Taps:
+    """Linear interpolation along one axis: every new sample lies between two old ones.
+
+    Attributes:
+      low: the old sample before each new one.
+      high: the one after it; the same at the ends.
+      weight: how much of ``high`` there is in it, 0 to 1.
+    """
+
+    low: Int[np.ndarray, " o"]
+    high: Int[np.ndarray, " o"]
+    weight: Float[np.ndarray, " o"]
+
+
+def linear_taps(size: int, new_size: int, *, align_corners: bool) -> Taps:
+    """The taps of `linear_matrix`, which has the same arguments."""
+    if align_corners:
+        position = np.arange(new_size) * ((size - 1) / (new_size - 1) if new_size > 1 else 0.0)
+    else:
+        position = np.maximum((np.arange(new_size) + 0.5) * (size / new_size) - 0.5, 0.0)
+    low = np.minimum(position.astype(int), size - 1)
+    return Taps(low, np.minimum(low + 1, size - 1), position - low)
 
 
 @lru_cache(maxsize=256)
@@ -23,16 +49,10 @@ def linear_matrix(size: int, new_size: int, *, align_corners: bool) -> Float[np.
     Returns:
       A float32 matrix; each row sums to one.
     """
-    if align_corners:
-        position = np.arange(new_size) * ((size - 1) / (new_size - 1) if new_size > 1 else 0.0)
-    else:
-        position = np.maximum((np.arange(new_size) + 0.5) * (size / new_size) - 0.5, 0.0)
-    low = np.minimum(position.astype(int), size - 1)
-    high = np.minimum(low + 1, size - 1)
-    weight = position - low
+    taps = linear_taps(size, new_size, align_corners=align_corners)
     matrix = np.zeros((new_size, size))
-    np.add.at(matrix, (np.arange(new_size), low), 1.0 - weight)
-    np.add.at(matrix, (np.arange(new_size), high), weight)
+    np.add.at(matrix, (np.arange(new_size), taps.low), 1.0 - taps.weight)
+    np.add.at(matrix, (np.arange(new_size), taps.high), taps.weight)
     return _frozen(matrix)
 
 

@@ -2,7 +2,11 @@
 # Makes a test environment and runs everything: lint, format, types, tests, and the wheel by itself.
 #
 #   bash scripts/test.sh                      everything
+#   bash scripts/test.sh --reference          the same, and the tests against torch and transformers
 #   bash scripts/test.sh tests/training -x    arguments go to pytest
+#
+# --reference, which must come first, installs torch 2.13.0 (a CPU build of some 200 MB where the
+# package index has one) and transformers into the environment. The package itself needs neither.
 #
 # PYTHON names the interpreter (3.11 or newer), VENV the environment (.venv-test), JAX_CACHE the
 # folder of compiled programs (.jax_cache), which makes a second run much shorter, WORKERS how many
@@ -15,7 +19,12 @@ say() { printf '\n== %s\n' "$*"; }
 source scripts/environment.sh
 venv=${VENV:-.venv-test}
 export JAX_CACHE=${JAX_CACHE:-$PWD/.jax_cache}
-make_environment "$venv" test
+extras=test
+if [ "${1:-}" = --reference ]; then
+  shift
+  extras=test,reference
+fi
+make_environment "$venv" "$extras"
 bin=$PWD/$venv/bin
 case $venv in /*) bin=$venv/bin ;; esac
 

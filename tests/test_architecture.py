@@ -30,12 +30,13 @@ MAY_IMPORT = {
     "data": {"text", "typing"},
     "models": {*ARRAYS, "interpolation", "mapping"},
     "parallel": ARRAYS,
-    "conversion": {*ARRAYS, "models"},
+    "conversion": {*ARRAYS, "models", "mapping"},
     "evaluation": {
         *ARRAYS, "models", "parallel", "data", "text", "viz", "interpolation", "mapping",
     },
     "training": {
         *ARRAYS, "models", "parallel", "data", "text", "viz", "losses", "evaluation",
+        "conversion",
     },
 }  # fmt: skip
 TOP = {"api", "cli", "demo", "__main__", "__init__"}

@@ -2,16 +2,17 @@
 
 Command:   ovs-jax train --config=ovsegmentor/stage1 --workdir=runs/ovsegmentor/stage1
                --config.data.source=CC4M.tsv --config.data.tokenizer=wordpiece:BERT/vocab.txt
+               --config.init.image=dino:dino_vitbase16_pretrain.pth --config.init.text=bert:BERT
            where CC4M.tsv has the columns ``image`` and ``caption``: CC12M, of which the captions
-           with entities are used.
+           with entities are used; BERT is a Hugging Face folder.
 Variants:  :vit_small (ViT-S and RoBERTa; set --config.data.tokenizer=roberta:FOLDER), :smoke
 Hardware:  the paper used 8 GPUs of 256 images each.
 Cost:      not measured.
 Expected:  no score is published for stage 1 alone; stage 2 starts from it.
 
-The published run starts from DINO ViT-B/16 and pretrained BERT. Name a checkpoint that holds such
-weights with --config.init.checkpoint; without one the run starts from scratch, and the published
-scores are not to be expected.
+The published run starts from DINO ViT-B/16 and pretrained BERT (``ovs-jax zoo`` tells where they
+are), as files or as what ``ovs-jax convert`` made of them. With both init fields set to '' the run
+starts from scratch, and the published scores are not to be expected.
 """
 
 from ml_collections import ConfigDict
@@ -31,9 +32,13 @@ def get_config(variant: str | None = None) -> ConfigDict:
     config.objective.entity = 1.0
     config.data.source = "data/cc4m.tsv"
     config.data.tokenizer = "wordpiece:data/bert/vocab.txt"
+    config.init.image = "dino:data/dino_vitbase16"
+    config.init.text = "bert:data/bert"
     config.data.text_length = 77
     config.data.augmentation = "stage1"
     config.data.workers = 8
     if variant == "vit_small":
         config.data.tokenizer = "roberta:data/roberta"
+        config.init.image = "dino:data/dino_vitsmall16"
+        config.init.text = "roberta:data/roberta"
     return base.finish(config, variant, known=("vit_small",))

@@ -15,6 +15,8 @@ COMMANDS = {
     "evaluate": "score a trained model on labelled images",
     "segment": "segment photos with words",
     "data": "look at data, and prepare it",
+    "convert": "take published weights in, and give weights out",
+    "zoo": "list the public weights that are known",
 }
 DESCRIPTION = """\
 Open-vocabulary semantic segmentation, learned from captions: GroupViT and OVSegmentor in JAX.

@@ -27,7 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--classes", required=True, help='what to look for, such as "dog, sofa, person"'
     )
     parser.add_argument(
-        "--checkpoint", required=True, type=Path, help="the folder of a training run"
+        "--checkpoint",
+        required=True,
+        type=Path,
+        help="the folder of a training run, converted weights, or a name of ovs-jax zoo",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("segmented"), help="where to write (default: %(default)s)"

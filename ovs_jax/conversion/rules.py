@@ -1,12 +1,12 @@
 """A rule list between foreign parameter names and our paths, total both ways.
 
 A rule is data: a name template, the paths it fills and a transform. ``{i}`` and ``{j}`` stand for
-numbers. Every foreign name is consumed by a rule or ignored with a reason, every leaf of ours is
-filled; whatever is left over is reported at once.
+numbers, ``*`` for anything. Every foreign name is consumed by a rule or ignored with a reason,
+every leaf of ours is filled; whatever is left over is reported at once.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +20,10 @@ class Transform:
 
     Attributes:
       kind: ``same``, ``transpose`` (dense kernels), ``patches`` (a strided convolution as a matrix
-        over row, column and colour), ``first`` (a leading axis of one, which some published files
-        lack) or ``last`` (a transposed dense kernel with a trailing axis of one, from a 1x1
-        convolution).
+        over row, column and colour), ``convolution`` (kernels over row, column, inputs and
+        outputs), ``first`` (a leading axis of one, which some published files lack), ``row`` (a
+        vector as a matrix of one row) or ``last`` (a transposed dense kernel with a trailing axis
+        of one, from a 1x1 convolution).
     """
 
     kind: str = "same"
@@ -38,8 +39,12 @@ class Transform:
                 return array.T
             case "patches":
                 return array.transpose(2, 3, 1, 0).reshape(-1, array.shape[0])
+            case "convolution":
+                return array.transpose(2, 3, 1, 0)
             case "first":
                 return array.squeeze(0) if array.ndim == 3 else array
+            case "row":
+                return array[None] if array.ndim == 1 else array.squeeze(0)
             case "last":
                 return array.squeeze(-1).T
         return array
@@ -52,8 +57,12 @@ class Transform:
             case "patches":
                 size = round((array.shape[0] // 3) ** 0.5)
                 return array.reshape(size, size, 3, -1).transpose(3, 2, 0, 1)
+            case "convolution":
+                return array.transpose(3, 2, 0, 1)
             case "first":
                 return array[None]
+            case "row":
+                return array[0]
             case "last":
                 return array.T[..., None]
         return array
@@ -80,6 +89,33 @@ class Rule:
 class ConversionError(ValueError):
     """Everything that did not fit, in one message."""
 
+    @classmethod
+    def of(cls, problems: Sequence[str], *, what: str = "the conversion") -> "ConversionError":
+        """The error that lists the problems, one a line."""
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        return cls(f"{count} in {what}:\n" + "\n".join(problems))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What became of one foreign array.
+
+    Attributes:
+      name: its foreign name.
+      shape: its foreign shape.
+      dtype: its foreign dtype.
+      paths: our paths that it fills; none where it is left out.
+      transform: the kind of transform, ``split`` before it where it fills several.
+      reason: why it is left out.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    paths: tuple[str, ...]
+    transform: str
+    reason: str
+
 
 @dataclass(frozen=True)
 class Converted:
@@ -88,12 +124,21 @@ class Converted:
     Attributes:
       params: our parameters.
       stats: our batch statistics.
-      ignored: the foreign names that were left out, with the reason.
+      entries: one for every foreign array, in its order.
     """
 
     params: Tree
     stats: Tree
-    ignored: dict[str, str]
+    entries: tuple[Entry, ...]
+
+    @property
+    def ignored(self) -> dict[str, str]:
+        """The foreign names that were left out, with the reason."""
+        return {entry.name: entry.reason for entry in self.entries if not entry.paths}
+
+
+DTYPES = ("float32", "float16", "bfloat16")
+"""What parameters may be stored as. Each turns into float32, and back, without loss."""
 
 
 def to_ours(
@@ -114,21 +159,28 @@ def to_ours(
       ConversionError: unknown, missing or misshapen arrays; all of them are listed.
     """
     found: dict[str, np.ndarray] = {}
-    ignored: dict[str, str] = {}
+    entries: list[Entry] = []
     problems: list[str] = []
-    for name, array in state.items():
+    for name in state:
+        array = state[name]  # a file's arrays are read one at a time
         rule, numbers = _find(name, [(rule, rule.foreign) for rule in rules])
         if rule is None:
             problems.append(f"{name}: no rule for it")
-        elif not rule.ours:
-            ignored[name] = rule.reason
-        else:
-            try:
-                parts = np.split(array, len(rule.ours)) if len(rule.ours) > 1 else [array]
-                for template, part in zip(rule.ours, parts, strict=True):
-                    found[_fill(template, numbers)] = rule.transform.apply(part)
-            except ValueError as error:
-                problems.append(f"{name}: shape {array.shape} does not fit its rule: {error}")
+            continue
+        filled = tuple(_fill(template, numbers) for template in rule.ours)
+        kind = rule.transform.kind if len(filled) < 2 else f"split, {rule.transform.kind}"
+        entries.append(Entry(name, array.shape, str(array.dtype), filled, kind, rule.reason))
+        twice = [path for path in filled if path in found]
+        if filled and str(array.dtype) not in DTYPES:
+            problems.append(f"{name}: got {array.dtype}, expected one of {DTYPES}")
+        problems += [f"{name}: {path} is filled already" for path in twice]
+        try:
+            parts = np.split(array, len(filled)) if len(filled) > 1 else [array]
+            for path, part in zip(filled, parts, strict=bool(filled)):
+                ours = rule.transform.apply(part)
+                found[path] = np.asarray(ours, np.float32, order="C")
+        except ValueError as error:
+            problems.append(f"{name}: shape {array.shape} does not fit its rule: {error}")
     expected = paths(params) | paths(stats)
     for path, leaf in expected.items():
         if path not in found:
@@ -137,13 +189,11 @@ def to_ours(
             problems.append(f"{path}: got shape {found[path].shape}, expected {leaf.shape}")
     problems += [f"{path}: the model has no such leaf" for path in found if path not in expected]
     if problems:
-        raise ConversionError(
-            f"{len(problems)} problems in the conversion:\n" + "\n".join(problems)
-        )
+        raise ConversionError.of(problems)
     return Converted(
-        params=nest({path: np.asarray(found[path], order="C") for path in paths(params)}),
-        stats=nest({path: np.asarray(found[path], order="C") for path in paths(stats)}),
-        ignored=ignored,
+        params=nest({path: found[path] for path in paths(params)}),
+        stats=nest({path: found[path] for path in paths(stats)}),
+        entries=tuple(entries),
     )
 
 
@@ -177,10 +227,24 @@ def to_foreign(tree: Tree, rules: Sequence[Rule]) -> dict[str, np.ndarray]:
             parts = [rule.transform.invert(leaves[sibling]) for sibling in siblings]
             state[name] = np.concatenate(parts) if len(parts) > 1 else parts[0]
     if problems:
-        raise ConversionError(
-            f"{len(problems)} problems in the conversion:\n" + "\n".join(problems)
-        )
+        raise ConversionError.of(problems)
     return state
+
+
+def select(rules: Sequence[Rule], names: Iterable[str]) -> list[Rule]:
+    """The rules that apply to at least one of some foreign names.
+
+    Where several names are known for one array, this leaves the one that a file had.
+    """
+    candidates = [(rule, rule.foreign) for rule in rules]
+    used = {id(_find(name, candidates)[0]) for name in names}
+    return [rule for rule in rules if id(rule) in used]
+
+
+def matches(template: str, name: str) -> tuple[int, ...] | None:
+    """The numbers that make a name of a template, or None if it is not one."""
+    found = _pattern(template).fullmatch(name)
+    return None if found is None else tuple(int(number) for number in found.groups())
 
 
 def _find(name: str, candidates: Sequence[tuple[Rule, str]]) -> tuple[Rule | None, dict[str, str]]:

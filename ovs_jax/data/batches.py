@@ -25,6 +25,8 @@ Augmentation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 IMAGE_FIELDS = ("image", "cross_image")
 TEXT_FIELDS = ("caption", "prompts", "question", "answer", "cross_entity")
+LABEL_FIELDS = ("label", "classes")
+"""What training with masks has beside the image; see `ovs_jax.data.labelled`."""
 ENTITY_FIELDS = ("question", "answer", "cross_image", "cross_entity")
 """What only a caption with entities can give."""
 

@@ -13,7 +13,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import grain
 from absl import flags
@@ -22,12 +22,13 @@ from ovs_jax.data.augment import stage1_augmentation, stage2_augmentation
 from ovs_jax.data.batches import (
     ENTITY_FIELDS,
     IMAGE_FIELDS,
+    LABEL_FIELDS,
     TEXT_FIELDS,
     Augmentation,
     BatchBuilder,
     BuiltBatch,
 )
-from ovs_jax.data.mixture import PROMPT_WORDS, ImageTextSet, mix, with_entities
+from ovs_jax.data.mixture import PROMPT_WORDS, ImageTextSet, Mixture, mix, with_entities
 from ovs_jax.data.pairing import EntityIndex
 from ovs_jax.data.records import Source
 from ovs_jax.data.remembered import Remembered
@@ -54,7 +55,8 @@ class PipelineConfig:
       text_length: tokens a text.
       fields: entries of a batch: ``image``, ``caption``, ``prompts``, ``question``, ``answer``,
         ``cross_image``, ``cross_entity``. With one of the last four, records whose caption has no
-        entity are left out, as the published training data was.
+        entity are left out, as the published training data was. Of labelled images ``image``,
+        ``label`` and ``classes``.
       augmentation: ``stage1`` or ``stage2`` for the published recipes, ``none`` for a centred crop.
       prompt_count: noun prompts a caption.
       prompt_words: what noun prompts name, where there is one set (`mixture.ImageTextSet`).
@@ -90,7 +92,7 @@ class PipelineConfig:
     process_count: int = 1
 
     def __post_init__(self) -> None:
-        known = (*IMAGE_FIELDS, *TEXT_FIELDS)
+        known = (*IMAGE_FIELDS, *TEXT_FIELDS, *LABEL_FIELDS)
         unknown = [name for name in self.fields if name not in known]
         if unknown or not self.fields or len(set(self.fields)) < len(self.fields):
             raise ValueError(f"fields: expected some of {known}, each once, got {self.fields}")
@@ -124,6 +126,28 @@ def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
         raise ValueError(f"{name}: expected one of {known}, got '{value}'")
 
 
+@runtime_checkable
+class Builder(Protocol):
+    """Builds the batch of a step, as `BatchBuilder` does.
+
+    Attributes:
+      mixture: which record stands where.
+      seed: of all chance.
+      slots: the slots of the global batch that this process builds.
+    """
+
+    @property
+    def mixture(self) -> Mixture: ...  # noqa: D102
+
+    @property
+    def seed(self) -> int: ...  # noqa: D102
+
+    @property
+    def slots(self) -> range: ...  # noqa: D102
+
+    def __call__(self, step: int) -> BuiltBatch: ...  # noqa: D102
+
+
 class TrainingBatches(grain.DatasetIterator[Batch]):
     """An endless iterator of batches; `grain.checkpoint.CheckpointSave` and `...Restore` take it.
 
@@ -134,7 +158,7 @@ class TrainingBatches(grain.DatasetIterator[Batch]):
       bad: how many records it passed over, by reason.
     """
 
-    def __init__(self, builder: BatchBuilder, config: PipelineConfig):
+    def __init__(self, builder: Builder, config: PipelineConfig):
         super().__init__()
         self.records = builder.mixture.records
         self.step = 0

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from ovs_jax.text.prompts import class_prompts
+from ovs_jax.text.prompts import class_prompts, synonyms
 from ovs_jax.text.tokenizers import Tokenizer
 
 EncodeText = Callable[[Int[np.ndarray, "m l"], Bool[np.ndarray, "m l"]], Float[Array, "m e"]]
@@ -40,6 +40,47 @@ def class_embeddings(
     texts = [text for name in names for text in class_prompts(name, templates)]
     embedded = text_embeddings(encode, texts, tokenizer=tokenizer, length=length)
     return unit_mean(embedded.reshape(len(names), len(templates), -1))
+
+
+def synonym_embeddings(
+    encode: EncodeText,
+    names: Sequence[str],
+    *,
+    templates: Sequence[str],
+    tokenizer: Tokenizer,
+    length: int,
+) -> Float[np.ndarray, "c e"]:
+    """Embeds class names as ZegFormer does: every synonym in every template, all of length one.
+
+    Args:
+      encode: CLIP's text encoder.
+      names: class names; what stands between commas are synonyms, see `prompts.synonyms`.
+      templates: prompts, each with one ``{}`` for the name.
+      tokenizer: CLIP's.
+      length: the most tokens of a text that the encoder takes.
+
+    Returns:
+      For each class the mean over its texts of their embeddings of length one, scaled to length
+      one again.
+
+    Raises:
+      ValueError: a text has more tokens than ``length``, or a name has an empty synonym.
+    """
+    texts = [
+        [text for name in synonyms(given) for text in class_prompts(name, templates)]
+        for given in names
+    ]
+    flat = [text for several in texts for text in several]
+    _, mask = tokenizer(flat, length=length + 1)
+    used = mask.sum(axis=1)
+    if used.max() > length:
+        raise ValueError(
+            f"class prompt '{flat[int(used.argmax())]}': expected at most {length} tokens, "
+            "got more; use a shorter class name or template"
+        )
+    embedded = unit(text_embeddings(encode, flat, tokenizer=tokenizer, length=length))
+    ends = np.cumsum([len(several) for several in texts])[:-1]
+    return np.stack([unit(part.mean(axis=0)) for part in np.split(embedded, ends)])
 
 
 def text_embeddings(

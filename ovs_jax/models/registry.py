@@ -1,7 +1,12 @@
-"""Models by name: presets, builders and a JSON form that travels with checkpoints."""
+"""Models by name: presets, builders and a JSON form that travels with checkpoints.
+
+Besides the models that segment there are encoders alone (a vision transformer, a text transformer,
+CLIP): what training may start from.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from flax import nnx
@@ -11,12 +16,39 @@ from ovs_jax.models.groupvit import config as groupvit
 from ovs_jax.models.groupvit.model import GroupViT
 from ovs_jax.models.ovsegmentor import config as ovsegmentor
 from ovs_jax.models.ovsegmentor.model import OVSegmentor
+from ovs_jax.models.text import TextConfig, text_encoder
+from ovs_jax.models.vision.clip import Clip
+from ovs_jax.models.vision.config import ClipConfig, VisionConfig
+from ovs_jax.models.vision.vit import VisionTransformer
+from ovs_jax.models.zegformer import config as zegformer
+from ovs_jax.models.zegformer.baseline import PixelBaseline
+from ovs_jax.models.zegformer.model import ZegFormer
+from ovs_jax.nn import functional
 
-ModelConfig = groupvit.GroupViTConfig | ovsegmentor.OVSegmentorConfig
+CaptionModelConfig = groupvit.GroupViTConfig | ovsegmentor.OVSegmentorConfig
+"""Models that learn from captions."""
+MaskModelConfig = zegformer.ZegFormerConfig | zegformer.PixelBaselineConfig
+"""Models that learn from masks, with text embeddings given."""
+ModelConfig = CaptionModelConfig | MaskModelConfig
+"""Models that segment."""
+EncoderConfig = VisionConfig | TextConfig | ClipConfig
+"""Encoders alone."""
+AnyConfig = ModelConfig | EncoderConfig
 
 _KINDS: dict[str, tuple[type, Mapping[str, Any], Callable[..., nnx.Module]]] = {
     "groupvit": (groupvit.GroupViTConfig, groupvit.PRESETS, GroupViT),
     "ovsegmentor": (ovsegmentor.OVSegmentorConfig, ovsegmentor.PRESETS, OVSegmentor),
+    "zegformer": (zegformer.ZegFormerConfig, zegformer.PRESETS, ZegFormer),
+    "zegformer_baseline": (
+        zegformer.PixelBaselineConfig,
+        zegformer.BASELINE_PRESETS,
+        PixelBaseline,
+    ),
+}
+_ENCODERS: dict[str, tuple[type, Callable[..., nnx.Module]]] = {
+    "vision_transformer": (VisionConfig, VisionTransformer),
+    "text_transformer": (TextConfig, text_encoder),
+    "clip": (ClipConfig, Clip),
 }
 
 
@@ -26,7 +58,7 @@ def model_config(
     """A preset with some fields replaced.
 
     Args:
-      name: ``groupvit`` or ``ovsegmentor``.
+      name: ``groupvit``, ``ovsegmentor``, ``zegformer`` or ``zegformer_baseline``.
       preset: one of the model's presets.
       overrides: a nested dict of fields, ``{"encoder": {"drop_path": 0.0}}``.
 
@@ -42,18 +74,26 @@ def model_config(
     return override(config, overrides or {}, where="model")
 
 
-def build(config: ModelConfig) -> Callable[[nnx.Rngs], nnx.Module]:
+def build(config: AnyConfig) -> Callable[[nnx.Rngs], nnx.Module]:
     """The function that makes the model, for `functional.init`."""
-    model = _KINDS[model_name(config)][2]
+    name = model_name(config)
+    model = _ENCODERS[name][1] if name in _ENCODERS else _KINDS[name][2]
     return lambda rngs: model(config, rngs=rngs)
 
 
-def model_name(config: ModelConfig) -> str:
+@lru_cache(maxsize=8)
+def shapes(config: AnyConfig) -> tuple[functional.Static, functional.Tree, functional.Tree]:
+    """The model without values, as `functional.abstract` gives it; not to be changed."""
+    return functional.abstract(build(config))
+
+
+def model_name(config: AnyConfig) -> str:
     """The name under which a config's model is known."""
-    return next(name for name, (kind, _, _) in _KINDS.items() if isinstance(config, kind))
+    kinds = {name: entry[0] for name, entry in (_KINDS | _ENCODERS).items()}
+    return next(name for name, kind in kinds.items() if isinstance(config, kind))
 
 
-def to_dict(config: ModelConfig) -> dict[str, Any]:
+def to_dict(config: AnyConfig) -> dict[str, Any]:
     """A config as JSON: the model's name and every field."""
     return {"name": model_name(config), **asdict(config)}
 
@@ -62,8 +102,31 @@ def from_dict(values: Mapping[str, Any]) -> ModelConfig:
     """The inverse of `to_dict`, also after a trip through JSON; absent fields take their defaults.
 
     Raises:
-      ValueError: an unknown name or field, or a value of another type or that the model refuses.
+      ValueError: an unknown name or field, a value of another type or that the model refuses, or an
+        encoder alone.
     """
     rest = dict(values)
-    kind = lookup(_KINDS, rest.pop("name", ""), what="model.name")[0]
+    name = rest.pop("name", "")
+    if name in _ENCODERS:
+        raise ValueError(
+            f"model.name: '{name}' is an encoder alone and cannot segment; expected one of "
+            f"{sorted(_KINDS)}. Start training from it with init.image or init.text"
+        )
+    return from_mapping(lookup(_KINDS, name, what="model.name")[0], rest, where="model")
+
+
+def encoder_from_dict(values: Mapping[str, Any]) -> EncoderConfig:
+    """Like `from_dict`, for encoders alone.
+
+    Raises:
+      ValueError: as there, or a whole model.
+    """
+    rest = dict(values)
+    kind = lookup(_ENCODERS, rest.pop("name", ""), what="model.name")[0]
     return from_mapping(kind, rest, where="model")
+
+
+def any_from_dict(values: Mapping[str, Any]) -> AnyConfig:
+    """Whole model or encoder: `from_dict` or `encoder_from_dict`, and raises as they do."""
+    encoder = "name" in values and values["name"] in _ENCODERS
+    return encoder_from_dict(values) if encoder else from_dict(values)

@@ -16,7 +16,7 @@ class PatchEmbedding(nnx.Module):
 
     The kernel's rows run over (row in the patch, column in the patch, colour). Hidden layers, which
     no published model has, let a token describe the texture of its own patch without looking at
-    others.
+    others. CLIP's projection has no bias.
     """
 
     def __init__(
@@ -26,13 +26,14 @@ class PatchEmbedding(nnx.Module):
         *,
         norm: bool,
         hidden: tuple[int, ...] = (),
+        bias: bool = True,
         rngs: nnx.Rngs,
     ) -> None:
         sizes = (patch_size * patch_size * 3, *hidden)
         self.hidden = nnx.List(
             linear(inputs, outputs, rngs=rngs) for inputs, outputs in pairwise(sizes)
         )
-        self.projection = linear(sizes[-1], width, rngs=rngs)
+        self.projection = linear(sizes[-1], width, bias=bias, rngs=rngs)
         self.norm = LayerNorm(width, eps=VISION_EPS) if norm else None
         self.patch_size = patch_size
 

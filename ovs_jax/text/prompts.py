@@ -11,9 +11,14 @@ import numpy as np
 from ovs_jax.text.assets import asset_json
 from ovs_jax.text.nouns import nouns
 
-TEMPLATE_SETS = ("full", "subset", "simple", "identity")
+TEMPLATE_SETS = (
+    "full", "subset", "simple", "identity", "scene", "scene_subset", "regions",
+)  # fmt: skip
 """The shipped template sets: 80 templates, 7 of them, ``a photo of a {}.`` alone, and the bare
-name."""
+name; ZegFormer's ``A photo of a {} in the scene`` alone, with 7 others, and the 32 that its masks
+are classified with by CLIP."""
+SYNONYMS = ", "
+"""What stands between the names of one class, as in ``river, stream``."""
 
 
 def templates(name: str) -> tuple[str, ...]:
@@ -45,6 +50,21 @@ def fill(template: str, name: str) -> str:
 def class_prompts(name: str, templates: Sequence[str]) -> tuple[str, ...]:
     """One prompt a template for a class name."""
     return tuple(fill(template, name) for template in templates)
+
+
+def synonyms(name: str) -> tuple[str, ...]:
+    """The names of a class, which stand between commas with a blank (ADE20K's full list).
+
+    Raises:
+      ValueError: one of them is empty.
+    """
+    found = tuple(name.split(SYNONYMS))
+    if not all(part.strip() for part in found):
+        raise ValueError(
+            f"class name '{name}': expected a name, or several with '{SYNONYMS}' between them; "
+            f"got {list(found)}"
+        )
+    return found
 
 
 def noun_prompts(

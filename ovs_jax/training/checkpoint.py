@@ -103,6 +103,24 @@ def load_model(path: str | Path) -> LoadedModel:
     )
 
 
+def write_model(folder: Path, weights: functional.Tree, *, description: Mapping[str, Any]) -> None:
+    """Writes weights that no run of ours has trained, as a checkpoint at step 0.
+
+    Args:
+      folder: gets ``checkpoints/0/``.
+      weights: ``{"params", "stats"}``.
+      description: JSON values: ``config``, ``model``, ``tokenizer`` (empty if there is none).
+    """
+    step = folder.absolute() / FOLDER / "0"
+    # A file for each array: the one database that Orbax makes by default takes half as much memory
+    # again to write, and weights may be large beside the machine that converts them.
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=False)) as checkpointer:
+        checkpointer.save(step / "state", args=ocp.args.PyTreeSave(weights))
+    (step / "metadata").mkdir()
+    text = json.dumps({**description, "step": 0}, indent=1)
+    (step / "metadata" / "metadata").write_text(text, encoding="utf-8")
+
+
 def read(path: str | Path, *, field: str = "checkpoint") -> Stored:
     """Reads the weights of a run or of one of its steps, whatever the model.
 

@@ -1,4 +1,4 @@
-"""How a run starts: it resumes, else takes another run's weights, else starts from scratch."""
+"""How a run starts: it resumes, else takes other weights, else starts from scratch."""
 
 import logging
 import re
@@ -11,7 +11,7 @@ import numpy as np
 
 from ovs_jax import parallel
 from ovs_jax.nn import functional
-from ovs_jax.training import checkpoint
+from ovs_jax.training import checkpoint, pretrained
 from ovs_jax.training import state as states
 from ovs_jax.training.resume import Checkpoints
 from ovs_jax.training.state import Plan, State
@@ -24,7 +24,11 @@ class InitConfig:
     """Weights to start from.
 
     Attributes:
-      checkpoint: the folder of another run, or of one of its steps; empty to start from scratch.
+      checkpoint: the folder of another run, or of one of its steps, or a model that ``ovs-jax
+        convert`` made; empty to start from scratch.
+      image: an image encoder to start from, ``dino:PATH`` or ``timm-vit:PATH``: a published file, a
+        Hugging Face folder or what ``ovs-jax convert`` made of one. The rest starts from scratch.
+      text: a text encoder to start from, ``bert:PATH``, ``roberta:PATH`` or ``clip:PATH``.
       rename: ordered pairs of a pattern over this model's whole paths and the path in the
         checkpoint, in the notation of ``re.sub``. Paths that no pattern matches keep their name.
       fresh: patterns of paths that may start from scratch because the checkpoint lacks them (or
@@ -34,9 +38,19 @@ class InitConfig:
     """
 
     checkpoint: str = ""
+    image: str = ""
+    text: str = ""
     rename: tuple[tuple[str, str], ...] = ()
     fresh: tuple[str, ...] = ()
     kernels: Literal["published", "fan_in"] = "published"
+
+    def __post_init__(self) -> None:
+        if self.checkpoint and (self.image or self.text):
+            raise ValueError(
+                "init: expected either checkpoint (a whole model) or image and text, the other "
+                f"empty; got checkpoint={self.checkpoint!r}, image={self.image!r} and "
+                f"text={self.text!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -135,6 +149,7 @@ def start(
     *,
     seed: int,
     init: InitConfig,
+    heads: tuple[int, ...] = (),
 ) -> State:
     """Gives a run its first state and puts the data iterator where it belongs.
 
@@ -143,19 +158,22 @@ def start(
       checkpoints: of this run; if one is usable the run resumes there.
       iterator: the data iterator.
       seed: of freshly drawn parameters.
-      init: another run's weights, used when there is nothing to resume.
+      init: other weights, used when there is nothing to resume.
+      heads: of the model's image encoder, by stage; what ``init.image`` reports on.
 
     Returns:
       The state.
 
     Raises:
-      FileNotFoundError: ``init.checkpoint`` names no checkpoint.
+      FileNotFoundError: ``init.checkpoint``, ``init.image`` or ``init.text`` names nothing.
       ValueError: a checkpoint does not fit the model.
     """
     resumed = checkpoints.restore(plan, iterator)
     if resumed is not None:
         logger.info("resumed at step %d from %s", int(resumed["step"]), checkpoints.folder)
         return resumed
+    if init.image or init.text:
+        return _fill(plan, _parts(plan, init, heads=heads), seed=seed, init=init)
     if not init.checkpoint:
         logger.info("started from scratch with seed %d", seed)
         return states.scratch(plan, seed, kernels=init.kernels)
@@ -164,6 +182,31 @@ def start(
     taken = transfer(wanted, other.weights, init, source=str(other.folder))
     logger.info("initialised from %s: %s", other.folder, taken.report())
     return _fill(plan, taken, seed=seed, init=init)
+
+
+def _parts(plan: Plan, init: InitConfig, *, heads: tuple[int, ...]) -> Transfer:
+    """Weights of published encoders, and what they leave to start from scratch."""
+    wanted = functional.paths(plan.shapes["params"])
+    found: dict[str, np.ndarray] = {}
+    unused: tuple[str, ...] = ()
+    for field, spec in (("init.image", init.image), ("init.text", init.text)):
+        if not spec:
+            continue
+        part = (
+            pretrained.image_part(spec, wanted, heads=heads)
+            if field == "init.image"
+            else pretrained.text_part(spec, wanted)
+        )
+        found |= part.arrays
+        unused += part.unused
+        notes = "".join(f" | {note}" for note in part.notes)
+        left = f" | unused: {checkpoint.some(list(part.unused), 4)}" if part.unused else ""
+        logger.info("%s: %s fills %d arrays%s%s", field, spec, len(part.arrays), notes, left)
+    fresh = tuple(path for path in wanted if path not in found)
+    fresh += tuple(functional.paths(plan.shapes["stats"]))
+    logger.info("from scratch with seed-drawn values: %d arrays", len(fresh))
+    weights = functional.nest({f"params/{path}": array for path, array in found.items()})
+    return Transfer(weights=weights, renamed=(), fresh=fresh, unused=unused)
 
 
 def _fill(plan: Plan, taken: Transfer, *, seed: int, init: InitConfig) -> State:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ovs_jax.conversion import grouping
 from ovs_jax.conversion.rules import Converted, Rule, to_ours
+from ovs_jax.conversion.sources import groupvit, ovsegmentor
 from ovs_jax.models.groupvit.config import EncoderConfig, GroupViTConfig
 from ovs_jax.models.ovsegmentor.config import OVSegmentorConfig
 from ovs_jax.models.projector import ProjectorConfig
@@ -106,7 +106,7 @@ class Reference:
     @property
     def rules(self) -> list[Rule]:
         """The rules between the reference's names and ours."""
-        return grouping.GROUPVIT if self.is_groupvit else grouping.OVSEGMENTOR
+        return list(groupvit.RULES if self.is_groupvit else ovsegmentor.RULES)
 
     @cached_property
     def model(self) -> tuple[Any, Converted]:

@@ -93,8 +93,10 @@ def test_the_recipes_are_the_published_ones() -> None:
     assert stage1.model.encoder.to_dict() == stage2.model.encoder.to_dict()
     redcaps = config.load("groupvit/gcc_yfcc:redcaps")
     assert redcaps.objective.multi_label == 0.0
+    assert (stage1.init.image, stage1.init.text) == ("dino:data/dino_vitbase16", "bert:data/bert")
     small = config.load("ovsegmentor/stage1:vit_small")
     assert (small.model.encoder.width, small.model.text.kind) == (384, "roberta")
+    assert small.init.text.startswith("roberta:")
 
 
 def test_fields_are_set_by_name_in_their_own_type() -> None:

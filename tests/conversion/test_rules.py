@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ovs_jax.conversion.rules import ConversionError, Rule, Transform, to_foreign, to_ours
+from ovs_jax.conversion.rules import (
+    ConversionError,
+    Rule,
+    Transform,
+    matches,
+    select,
+    to_foreign,
+    to_ours,
+)
 
 SMALL = st.integers(1, 5)
 
@@ -15,6 +23,7 @@ def foreign_shape(kind, a, b, size):
         "transpose": (a, b),
         "patches": (a, 3, size, size),
         "first": (1, a, b),
+        "row": (a,),
         "last": (a, b, 1),
     }[kind]
 
@@ -24,6 +33,7 @@ OURS_SHAPE = {
     "transpose": lambda a, b, size: (b, a),
     "patches": lambda a, b, size: (size * size * 3, a),
     "first": lambda a, b, size: (a, b),
+    "row": lambda a, b, size: (1, a),
     "last": lambda a, b, size: (b, a),
 }
 
@@ -212,3 +222,47 @@ def test_the_first_rule_that_matches_applies():
     tree = {"first": shape(1)}
     converted = to_ours({"a": np.ones(1, np.float32)}, ours, params=tree, stats={})
     np.testing.assert_array_equal(converted.params["first"], [1.0])
+
+
+def test_every_array_is_accounted_for_in_order():
+    source = state()
+    entries = convert(source).entries
+    assert [entry.name for entry in entries] == list(source)
+    by_name = {entry.name: entry for entry in entries}
+    fused = by_name["layers.12.qkv.weight"]
+    assert fused.paths == tuple(f"layers/12/{part}/kernel" for part in "qkv")
+    assert (fused.shape, fused.dtype, fused.transform) == ((6, 4), "float32", "split, transpose")
+    assert (by_name["scale"].transform, by_name["scale"].reason) == ("same", "")
+    left_out = by_name["pooler.dense.weight"]
+    assert (left_out.paths, left_out.reason) == ((), "not used")
+
+
+def test_half_precision_is_widened_and_any_other_type_is_a_problem():
+    source = state()
+    source["scale"] = np.asarray(1.5, np.float16)
+    assert convert(source).params["scale"].dtype == np.float32
+    source["scale"] = np.asarray(1.5, np.float64)
+    source["layers.0.qkv.bias"] = np.zeros(6, np.int32)
+    with pytest.raises(ConversionError) as error:
+        convert(source)
+    assert str(error.value).splitlines()[1:] == [
+        f"{name}: got {kind}, expected one of ('float32', 'float16', 'bfloat16')"
+        for name, kind in (("scale", "float64"), ("layers.0.qkv.bias", "int32"))
+    ]
+
+
+def test_two_names_for_one_leaf_are_a_problem():
+    ours = [Rule("new", ("scale",)), Rule("old", ("scale",))]
+    source = {"new": np.ones(1, np.float32), "old": np.zeros(1, np.float32)}
+    with pytest.raises(ConversionError, match="old: scale is filled already"):
+        to_ours(source, ours, params={"scale": shape(1)}, stats={})
+
+
+def test_of_two_names_for_one_leaf_the_one_that_a_file_had_is_selected():
+    ours = [Rule("new.{i}", ("scale/{i}",)), Rule("old.{i}", ("scale/{i}",)), Rule("x", ("x",))]
+    assert [rule.foreign for rule in select(ours, ["old.3", "x"])] == ["old.{i}", "x"]
+
+
+def test_a_template_gives_the_numbers_of_a_name():
+    assert matches("layers.{i}.blocks.{j}.*", "layers.3.blocks.11.norm.weight") == (3, 11)
+    assert matches("layers.{i}.blocks.{j}.*", "layers.3.block.11.norm.weight") is None

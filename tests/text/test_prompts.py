@@ -3,7 +3,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovs_jax.text.prompts import TEMPLATES, class_prompts, fill, noun_prompts, templates
+from ovs_jax.text.prompts import (
+    TEMPLATES,
+    class_prompts,
+    fill,
+    noun_prompts,
+    synonyms,
+    templates,
+)
 
 
 def test_the_shipped_template_sets_have_their_published_sizes() -> None:
@@ -48,3 +55,19 @@ def test_any_caption_gives_the_asked_number_of_prompts_and_the_same_again(
     first = noun_prompts(caption, np.random.default_rng(seed), count=count)
     assert len(first) == count
     assert first == noun_prompts(caption, np.random.default_rng(seed), count=count)
+
+
+def test_zegformers_prompts_have_their_published_numbers() -> None:
+    assert [len(templates(name)) for name in ("scene", "scene_subset", "regions")] == [1, 8, 32]
+    regions = templates("regions")
+    assert len(set(regions)) == 32
+    assert sum(template.endswith(".") for template in regions) == 4
+    assert sum("masked" in template for template in regions) == 10
+    assert templates("scene") == ("A photo of a {} in the scene",)
+
+
+def test_synonyms_stand_between_commas() -> None:
+    assert synonyms("river, stream") == ("river", "stream")
+    assert synonyms("wall-brick") == ("wall-brick",)
+    with pytest.raises(ValueError, match="class name 'a, ': expected a name, or several"):
+        synonyms("a, ")

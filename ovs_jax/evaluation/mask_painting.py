@@ -1,0 +1,231 @@
+"""From masks and their classes to a class for every pixel, tile by tile, on the device.
+
+The score of a class at a pixel is the sum over masks of the mask's score for the class times the
+mask's probability there (ZegFormer, section 3.1). Resizing scores is linear, so it is done to the
+masks, of which there are fewer: then every pixel is one product of matrices, and scores of all
+classes exist for a strip of pixels only. One program serves images of all sizes.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from ovs_jax.evaluation.confusion import IGNORED, count_pixels
+from ovs_jax.evaluation.mask_tiles import TILE, Span, spans
+from ovs_jax.evaluation.regions import einsum
+
+CLASSES = 16
+"""Class axes are filled up to a multiple of this."""
+STRIPS = 4
+"""A tile is labelled in this many strips, so that the scores of all classes never exist at once."""
+_SEEN, _UNSEEN, _NONE = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class MaskLabels:
+    """What every pixel became.
+
+    Attributes:
+      labels: the best class.
+      confidence: its score, calibration included; not bounded by one, as masks overlap.
+      masks: the mask with the largest share in the best score of any class.
+    """
+
+    labels: Int[np.ndarray, "h w"]
+    confidence: Float[np.ndarray, "h w"]
+    masks: Int[np.ndarray, "h w"]
+
+
+@dataclass(frozen=True)
+class MaskPainting:
+    """The masks of one image with their classes.
+
+    Attributes:
+      logits: of the masks, on the grid of the model.
+      scores: how much each mask speaks for each class, see `proposals.mask_classes`.
+      unseen: which classes were not trained.
+      padded: (height, width) of the image that the model saw.
+      size: the same without padding, which stands at the bottom and on the right.
+      new_size: (height, width) of the result.
+    """
+
+    logits: Float[np.ndarray, "q rows cols"]
+    scores: Float[np.ndarray, "q c"]
+    unseen: Bool[np.ndarray, " c"]
+    padded: tuple[int, int]
+    size: tuple[int, int]
+    new_size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if not all(0 < n <= p for n, p in zip(self.size, self.padded, strict=True)):
+            raise ValueError(
+                f"size: expected 1 to the {self.padded} of the padded image, got {self.size}"
+            )
+
+    def labels(self, *, gamma: float = 0.0) -> MaskLabels:
+        """The best class of every pixel; of equal ones the first.
+
+        Args:
+          gamma: what is taken from the scores of seen classes, after all resizing (calibrated
+            stacking).
+        """
+        labels, masks = (np.zeros(self.new_size, np.int32) for _ in range(2))
+        confidence = np.zeros(self.new_size, np.float32)
+        for rows, cols, arguments in self._tiles():
+            found = _label_tile(*arguments, np.float32(gamma))
+            for out, part in zip((labels, confidence, masks), found, strict=True):
+                out[rows.inside, cols.inside] = np.asarray(part)[: rows.count, : cols.count]
+        return MaskLabels(labels, confidence, masks)
+
+    def class_scores(self, *, gamma: float = 0.0) -> Float[np.ndarray, "c h w"]:
+        """The scores of every class at every pixel; ``gamma`` as in `labels`."""
+        classes = self.scores.shape[1]
+        out = np.zeros((classes, *self.new_size), np.float32)
+        for rows, cols, arguments in self._tiles():
+            part = np.asarray(_score_tile(*arguments))[: rows.count, : cols.count, :classes]
+            out[:, rows.inside, cols.inside] = part.transpose(2, 0, 1)
+        return out - np.where(self.unseen, 0.0, gamma).astype(np.float32)[:, None, None]
+
+    def count(
+        self, truth: Int[np.ndarray, "h w"], *, gammas: Sequence[float] = (0.0,)
+    ) -> Int[np.ndarray, "s rows classes"]:
+        """Compares with the truth at every calibration, in one pass.
+
+        Args:
+          truth: as made by `confusion.encode_truth`, at the size of the result.
+          gammas: see `labels`.
+
+        Returns:
+          The counts of a `confusion.Confusion` for each.
+
+        Raises:
+          ValueError: the truth has another size.
+        """
+        if truth.shape != self.new_size:
+            raise ValueError(f"truth: expected {self.new_size} pixels, got {truth.shape}")
+        classes = self.scores.shape[1]
+        room = -(-classes // CLASSES) * CLASSES
+        truth = np.where(truth == classes, room, truth).astype(np.int32)
+        counts: Any = 0
+        for rows, cols, arguments in self._tiles():
+            piece = np.full((TILE, TILE), IGNORED, np.int32)
+            piece[: rows.count, : cols.count] = truth[rows.inside, cols.inside]
+            found = _count_tile(*arguments, piece, np.asarray(gammas, np.float32))
+            counts = counts + np.asarray(found, np.int64)
+        return counts[:, [*range(classes), room]][..., :classes]
+
+    def _tiles(self) -> Iterator[tuple[Span, Span, tuple[Any, ...]]]:
+        """Every tile of the result with the arguments of the programs below."""
+        missing = -self.scores.shape[1] % CLASSES
+        scores = np.pad(np.asarray(self.scores, np.float32), ((0, 0), (0, missing)))
+        kinds = np.pad(
+            np.where(self.unseen, _UNSEEN, _SEEN), (0, missing), constant_values=_NONE
+        ).astype(np.int32)
+        axes = [
+            list(spans(cells, padded=padded, size=size, new_size=new_size))
+            for cells, padded, size, new_size in zip(
+                self.logits.shape[1:], self.padded, self.size, self.new_size, strict=True
+            )
+        ]
+        window = [axis[0].up.shape[1] for axis in axes]
+        logits = np.pad(
+            np.asarray(self.logits, np.float32), ((0, 0), (0, window[0]), (0, window[1]))
+        )
+        for rows in axes[0]:
+            for cols in axes[1]:
+                part = logits[
+                    :, rows.cell : rows.cell + window[0], cols.cell : cols.cell + window[1]
+                ]
+                yield rows, cols, (part, scores, kinds, rows.up, cols.up, rows.out, cols.out)
+
+
+def _shares(logits: Array, up: tuple[Array, Array], out: tuple[Array, Array]) -> Array:
+    """The probability of every mask at every pixel of a tile, in strips of pixels."""
+    full = jax.nn.sigmoid(einsum("ym,xn,qmn->qyx", *up, logits))
+    shares = einsum("oy,px,qyx->opq", *out, full)
+    return shares.reshape(STRIPS, -1, logits.shape[0])
+
+
+def _best(scores: Array, allowed: Array) -> tuple[Array, Array]:
+    """The best allowed class of pixels and its score, -inf where there is none."""
+    masked = jnp.where(allowed[None], scores, -jnp.inf)
+    return jnp.argmax(masked, axis=-1).astype(jnp.int32), masked.max(axis=-1)
+
+
+def _contest(strip: Array, scores: Array, kinds: Array) -> tuple[Array, Array, Array, Array]:
+    at_pixels = einsum("pq,qc->pc", strip, scores)
+    return *_best(at_pixels, kinds == _SEEN), *_best(at_pixels, kinds == _UNSEEN)
+
+
+def _settle(contest: tuple[Array, Array, Array, Array], gamma: Array) -> tuple[Array, Array]:
+    """The winner of the best seen and the best unseen class, and its score."""
+    seen, seen_score, unseen, unseen_score = contest
+    seen_score = seen_score - gamma
+    wins = (seen_score > unseen_score) | ((seen_score == unseen_score) & (seen < unseen))
+    return jnp.where(wins, seen, unseen), jnp.maximum(seen_score, unseen_score)
+
+
+@jax.jit
+def _label_tile(
+    logits: Float[Array, "q m n"],
+    scores: Float[Array, "q c"],
+    kinds: Int[Array, " c"],
+    up_rows: Float[Array, "y m"],
+    up_cols: Float[Array, "x n"],
+    rows: Float[Array, "o y"],
+    cols: Float[Array, "p x"],
+    gamma: Float[Array, ""],
+) -> tuple[Int[Array, "o p"], Float[Array, "o p"], Int[Array, "o p"]]:
+    top = jnp.where(kinds[None] == _NONE, -jnp.inf, scores).max(axis=1)
+
+    def label(strip: Array) -> tuple[Array, Array, Array]:
+        labels, confidence = _settle(_contest(strip, scores, kinds), gamma)
+        return labels, confidence, jnp.argmax(strip * top[None], axis=-1).astype(jnp.int32)
+
+    strips = _shares(logits, (up_rows, up_cols), (rows, cols))
+    labels, confidence, masks = (
+        found.reshape(rows.shape[0], cols.shape[0]) for found in jax.lax.map(label, strips)
+    )
+    return labels, confidence, masks
+
+
+@jax.jit
+def _score_tile(
+    logits: Float[Array, "q m n"],
+    scores: Float[Array, "q c"],
+    kinds: Int[Array, " c"],
+    up_rows: Float[Array, "y m"],
+    up_cols: Float[Array, "x n"],
+    rows: Float[Array, "o y"],
+    cols: Float[Array, "p x"],
+) -> Float[Array, "o p c"]:
+    strips = _shares(logits, (up_rows, up_cols), (rows, cols))
+    found = jax.lax.map(lambda strip: einsum("pq,qc->pc", strip, scores), strips)
+    return found.reshape(rows.shape[0], cols.shape[0], -1)
+
+
+@jax.jit
+def _count_tile(
+    logits: Float[Array, "q m n"],
+    scores: Float[Array, "q c"],
+    kinds: Int[Array, " c"],
+    up_rows: Float[Array, "y m"],
+    up_cols: Float[Array, "x n"],
+    rows: Float[Array, "o y"],
+    cols: Float[Array, "p x"],
+    truth: Int[Array, "o p"],
+    gammas: Float[Array, " s"],
+) -> Int[Array, "s t c"]:
+    strips = _shares(logits, (up_rows, up_cols), (rows, cols))
+    contest = jax.lax.map(lambda strip: _contest(strip, scores, kinds), strips)
+
+    def at(gamma: Array) -> Array:
+        labels, _ = _settle(contest, gamma)
+        return count_pixels(truth, labels.reshape(truth.shape), classes=scores.shape[1])
+
+    return jax.lax.map(at, gammas)
