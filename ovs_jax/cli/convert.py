@@ -21,6 +21,7 @@ Examples:
 import argparse
 import ast
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ from ovs_jax.conversion.record import (
     restore,
     write_record,
 )
+from ovs_jax.conversion.rules import ConversionError
 from ovs_jax.conversion.sources import SOURCES
 from ovs_jax.evaluation.files import check_output_folder
 from ovs_jax.models import registry
@@ -105,8 +107,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(f"OUT: expected a name ending in .safetensors, got {out}")
     if arguments.source == OURS:
         return _export_ours(arguments)
+    if arguments.verify:
+        verify.check_installed()
     started = time.monotonic()
-    conversion = convert(arguments.source, arguments.file, overrides=overrides(arguments.set))
+    conversion = _convert(arguments)
     tokenizer = find_tokenizer(conversion, arguments.file, spec=arguments.tokenizer)
     with appearing(out) as made:
         if arguments.to == OURS:
@@ -142,6 +146,16 @@ def appearing(out: Path) -> Iterator[Path]:
         (folder / out.name).rename(out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _convert(arguments: argparse.Namespace) -> Conversion:
+    """Converts; a list of problems is printed one a line, as there may be hundreds."""
+    try:
+        return convert(arguments.source, arguments.file, overrides=overrides(arguments.set))
+    except ConversionError as error:
+        head, *problems = str(error).splitlines()
+        print("\n".join(problems), file=sys.stderr)
+        raise ValueError(f"{head} all of them above") from error
 
 
 def overrides(words: list[str]) -> dict[str, Any]:

@@ -61,6 +61,19 @@ def table(rows: tuple[Comparison, ...]) -> str:
     return "\n".join([f"{'output':32} difference, scale (tolerance {TOLERANCE:g})", *lines])
 
 
+def check_installed() -> None:
+    """Checks that there is something to compare with.
+
+    Raises:
+      ImportError: torch or transformers is not installed.
+    """
+    if any(find_spec(name) is None for name in ("torch", "transformers")):
+        raise ImportError(
+            "--verify takes the library that the weights were made for: pip install torch "
+            "transformers"
+        )
+
+
 def verify(conversion: Conversion, path: str | Path) -> tuple[Comparison, ...]:
     """Compares every output that the library has too.
 
@@ -74,11 +87,7 @@ def verify(conversion: Conversion, path: str | Path) -> tuple[Comparison, ...]:
     Raises:
       ImportError: torch or transformers is not installed.
     """
-    if any(find_spec(name) is None for name in ("torch", "transformers")):
-        raise ImportError(
-            "--verify takes the library that the weights were made for: pip install torch "
-            "transformers"
-        )
+    check_installed()
     return _Verification(conversion, Path(path)).run()
 
 

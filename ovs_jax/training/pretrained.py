@@ -132,7 +132,7 @@ def image_part(
     notes = []
     if before != after:
         notes.append(f"positions resized from {before}x{before} to {after}x{after}")
-    if set(heads) != {config.heads}:
+    if heads and set(heads) != {config.heads}:
         notes.append(f"trained with {config.heads} heads, used with {'/'.join(map(str, heads))}")
     used = {*sources.values(), "position_embedding"}
     return Part(arrays, tuple(notes), tuple(path for path in offered if path not in used))

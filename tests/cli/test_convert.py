@@ -15,7 +15,6 @@ from weights.random_models import SMALL, original_state
 import ovs_jax
 from ovs_jax.cli.main import main
 from ovs_jax.conversion import verify
-from ovs_jax.conversion.convert import convert
 from ovs_jax.conversion.verify import Comparison
 from ovs_jax.training.checkpoint import load_model
 from tests.conversion.conftest import clip_vocabulary, read, write
@@ -126,7 +125,7 @@ def test_without_a_tokenizer_it_is_told_what_to_do(checkpoint: Path, tmp_path: P
         ovs_jax.load(tmp_path / "out")
 
 
-def test_what_cannot_be_done_is_one_line_and_leaves_nothing(
+def test_what_cannot_be_done_is_told_and_leaves_nothing(
     checkpoint: Path, converted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n")
@@ -150,9 +149,10 @@ def test_what_cannot_be_done_is_one_line_and_leaves_nothing(
         ("ours", converted, out, "--to=groupvit-hf", "--verify"): "belong to published weights",
     }.items():
         assert run("convert", *words) == 2, words
-        *_, line = capsys.readouterr().err.strip().splitlines()
+        text = capsys.readouterr().err
+        *_, line = text.strip().splitlines()
         assert line.startswith("ovs-jax convert: ")
-        assert re.search(message, line), line
+        assert re.search(message, text), text
         assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -165,15 +165,22 @@ def test_verification_is_printed_and_decides_the_status(
     for difference, status in ((1e-6, 0), (1e-3, 1)):
         rows = (Comparison("image feature", difference, 2.0),)
         monkeypatch.setattr(verify, "verify", lambda *_, rows=rows: rows)
+        monkeypatch.setattr(verify, "check_installed", lambda: None)
         out = tmp_path / str(status)
         assert run("convert", "groupvit", checkpoint, out, "--verify") == status
         assert ("FAIL" if status else "pass") in capsys.readouterr().out
 
 
-def test_verification_says_what_it_takes(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verification_says_what_it_takes(
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.setattr(verify, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match="pip install torch transformers"):
-        verify.verify(convert("groupvit", checkpoint), checkpoint)
+    assert run("convert", "groupvit", checkpoint, tmp_path / "out", "--verify") == 2
+    assert "pip install torch transformers" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_zoo_is_listed_and_its_entries_are_told(capsys: pytest.CaptureFixture[str]) -> None:

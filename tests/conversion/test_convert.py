@@ -1,19 +1,19 @@
 """Whole checkpoints in, and back as they came."""
 
 import json
-from dataclasses import replace
 
 import jax
 import ml_dtypes
 import numpy as np
 import pytest
-from weights.random_models import SMALL, original_state
+from weights.random_models import SMALL, draw
 
 from ovs_jax.conversion.card import model_card, summary
 from ovs_jax.conversion.convert import convert
 from ovs_jax.conversion.export import to_names
 from ovs_jax.conversion.record import Record, read_record, read_unused, restore, write_record
 from ovs_jax.conversion.rules import ConversionError
+from ovs_jax.conversion.sizes import Sizes
 from ovs_jax.conversion.sources import SOURCES
 from ovs_jax.nn import functional
 from tests.conversion.conftest import ORIGINAL, write
@@ -41,12 +41,27 @@ def test_sizes_are_read_off_and_the_round_trip_is_exact(source, states, tmp_path
     same(restore(record, weights(conversion), read_unused(tmp_path)), states[source])
 
 
-@pytest.mark.parametrize("folder", ["gvit", "ovs_tiny"])
-def test_the_reference_weights_come_back_bit_for_bit(golden, folder, tmp_path):
-    state = dict(np.load(golden / folder / "params.npz"))
-    source = "groupvit" if folder == "gvit" else "ovsegmentor"
-    conversion = convert(source, write(tmp_path / "weights.safetensors", state))
+def test_the_reference_weights_come_back_bit_for_bit(golden, tmp_path):
+    state = dict(np.load(golden / "gvit" / "params.npz"))
+    conversion = convert("groupvit", write(tmp_path / "weights.safetensors", state))
     same(restore(Record.of(conversion), weights(conversion), conversion.unused), state)
+
+
+def test_the_sizes_of_the_reference_are_read_off(golden):
+    arrays = np.load(golden / "ovs_tiny" / "params.npz")
+    sizes = Sizes({name: arrays[name].shape for name in arrays.files})
+    config = SOURCES["ovsegmentor"].config(sizes)
+    told = json.loads((golden / "ovs_tiny" / "config.json").read_text())
+    assert sizes.problems == []
+    assert config.momentum
+    assert config.encoder.image_size == told["img"]
+    assert config.encoder.depths == tuple(told["depths"])
+    assert config.encoder.group_tokens == tuple(told["ngt"])
+    assert config.encoder.output_groups == tuple(told["nog"])
+    assert config.encoder.patch_norm == told["patch_norm"]
+    assert config.text.vocabulary == told["bert"]["vocab_size"]
+    assert config.text.length == told["bert"]["max_position_embeddings"]
+    assert config.decoder_layers == told["cross_layers"]
 
 
 @pytest.mark.parametrize("kind", [np.float16, ml_dtypes.bfloat16])
@@ -73,12 +88,6 @@ def test_position_embeddings_without_a_leading_axis_stay_so(states, tmp_path):
     conversion = convert("ovsegmentor", write(tmp_path / "ovs.safetensors", state))
     assert conversion.config == SMALL["ovsegmentor"]
     same(restore(Record.of(conversion), weights(conversion), conversion.unused), state)
-
-
-def test_stage_2_has_the_momentum_encoder(tmp_path):
-    config = replace(SMALL["ovsegmentor"], momentum=True)
-    state = original_state("ovsegmentor", config)
-    assert convert("ovsegmentor", write(tmp_path / "a.safetensors", state)).config == config
 
 
 def test_what_shapes_do_not_tell_can_be_set(states, tmp_path):
@@ -165,17 +174,11 @@ def test_the_card_tells_the_fate_of_every_array(states, tmp_path):
 
 
 def folder_of(path, source, settings, *, rename=lambda name: name):
-    state, _ = to_names(SOURCES[source], _drawn(source))
+    state, _ = to_names(SOURCES[source], draw(SMALL[source]))
     path.mkdir()
     write(path / "model.safetensors", {rename(name): array for name, array in state.items()})
     (path / "config.json").write_text(json.dumps(settings))
     return path, {rename(name): array for name, array in state.items()}
-
-
-def _drawn(source):
-    from weights.random_models import draw
-
-    return draw(SMALL[source])
 
 
 def test_what_config_json_leaves_out_is_read_off_the_shapes(tmp_path):

@@ -61,9 +61,15 @@ def test_blocks_go_to_the_stages_in_order_and_the_class_token_is_left(dino: Path
     assert set(part.unused) == {"class_token", "norm/scale", "norm/bias"}
 
 
+def changed(config: Any, **sizes: tuple[int, ...]) -> dict[str, Any]:
+    """The shapes of a model, some of them other; ``a__b`` stands for the path ``a/b``."""
+    new = {path.replace("__", "/"): size for path, size in sizes.items()}
+    return shapes(config) | {p: jax.ShapeDtypeStruct(s, np.float32) for p, s in new.items()}
+
+
 def test_positions_are_resized_to_the_models_grid(dino: Path) -> None:
-    larger = replace(OVS, encoder=replace(OVS.encoder, image_size=96, heads=(2, 2)))
-    part = image_part(f"dino:{dino}", shapes(larger), heads=(2, 2))
+    wanted = changed(OVS, image_encoder__position_embedding__embedding=(36, 128))
+    part = image_part(f"dino:{dino}", wanted, heads=(2, 2))
     table = convert("dino", dino).params["position_embedding"]
     expected = resize_positions(jax.numpy.asarray(table[1:].reshape(4, 4, -1)), 6, 6)
     found = part.arrays["image_encoder/position_embedding/embedding"]
@@ -72,8 +78,7 @@ def test_positions_are_resized_to_the_models_grid(dino: Path) -> None:
 
 
 def test_a_text_encoder_is_filled_whole_with_the_first_of_its_positions(bert: Path) -> None:
-    shorter = replace(OVS, text=replace(OVS.text, length=24))
-    part = text_part(f"bert:{bert}", shapes(shorter))
+    part = text_part(f"bert:{bert}", changed(OVS, text_encoder__position_embedding=(24, 64)))
     params = functional.paths(draw(SMALL["bert"], seed=6)["params"])
     assert {f"text_encoder/{path}" for path in params} == set(part.arrays)
     table = part.arrays["text_encoder/position_embedding"]
@@ -90,15 +95,15 @@ def test_clips_text_encoder_starts_groupvits(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_is_told_with_the_field(dino: Path, bert: Path, tmp_path: Path) -> None:
-    wide = replace(OVS, encoder=replace(OVS.encoder, width=64))
+    wide = changed(OVS, image_encoder__patch_embedding__projection__bias=(64,))
     with pytest.raises(ValueError, match=r"init\.image: .* fill .*\(64,\) \(\(128,\) there"):
-        image_part(f"dino:{dino}", shapes(wide), heads=(8, 8))
-    deep = replace(OVS, encoder=replace(OVS.encoder, depths=(2, 3)))
+        image_part(f"dino:{dino}", wide, heads=(8, 8))
+    deep = changed(OVS, image_encoder__stages__1__blocks__2__mlp_norm__bias=(128,))
     with pytest.raises(ValueError, match=r"stages/1/blocks/2/.*it has no blocks/4/"):
-        image_part(f"dino:{dino}", shapes(deep), heads=(8, 8))
-    roberta = replace(OVS, text=replace(OVS.text, kind="roberta"))
+        image_part(f"dino:{dino}", deep, heads=(8, 8))
+    roberta = changed(OVS, text_encoder__type_embedding=(1, 64))
     with pytest.raises(ValueError, match=r"init\.text: .*type_embedding \(1, 64\) \(\(2, 64\)"):
-        text_part(f"bert:{bert}", shapes(roberta))
+        text_part(f"bert:{bert}", roberta)
     with pytest.raises(ValueError, match=r"init\.image: got 'clip:x', expected SOURCE:PATH"):
         image_part("clip:x", shapes(OVS), heads=())
     with pytest.raises(FileNotFoundError, match=r"init\.text: .*nowhere: expected a weight file"):
