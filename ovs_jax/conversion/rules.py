@@ -20,9 +20,9 @@ class Transform:
 
     Attributes:
       kind: ``same``, ``transpose`` (dense kernels), ``patches`` (a strided convolution as a matrix
-        over row, column and colour), ``first`` (a leading axis of one, which some published files
-        lack) or ``last`` (a transposed dense kernel with a trailing axis of one, from a 1x1
-        convolution).
+        over row, column and colour), ``convolution`` (kernels over row, column, inputs and
+        outputs), ``first`` (a leading axis of one, which some published files lack) or ``last`` (a
+        transposed dense kernel with a trailing axis of one, from a 1x1 convolution).
     """
 
     kind: str = "same"
@@ -38,6 +38,8 @@ class Transform:
                 return array.T
             case "patches":
                 return array.transpose(2, 3, 1, 0).reshape(-1, array.shape[0])
+            case "convolution":
+                return array.transpose(2, 3, 1, 0)
             case "first":
                 return array.squeeze(0) if array.ndim == 3 else array
             case "last":
@@ -52,6 +54,8 @@ class Transform:
             case "patches":
                 size = round((array.shape[0] // 3) ** 0.5)
                 return array.reshape(size, size, 3, -1).transpose(3, 2, 0, 1)
+            case "convolution":
+                return array.transpose(3, 2, 0, 1)
             case "first":
                 return array[None]
             case "last":

@@ -1,1 +1,1 @@
-"""GroupViT and OVSegmentor as Flax NNX modules."""
+"""GroupViT, OVSegmentor and ZegFormer as Flax NNX modules."""

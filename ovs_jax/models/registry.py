@@ -11,12 +11,26 @@ from ovs_jax.models.groupvit import config as groupvit
 from ovs_jax.models.groupvit.model import GroupViT
 from ovs_jax.models.ovsegmentor import config as ovsegmentor
 from ovs_jax.models.ovsegmentor.model import OVSegmentor
+from ovs_jax.models.zegformer import config as zegformer
+from ovs_jax.models.zegformer.baseline import PixelBaseline
+from ovs_jax.models.zegformer.model import ZegFormer
 
-ModelConfig = groupvit.GroupViTConfig | ovsegmentor.OVSegmentorConfig
+ModelConfig = (
+    groupvit.GroupViTConfig
+    | ovsegmentor.OVSegmentorConfig
+    | zegformer.ZegFormerConfig
+    | zegformer.PixelBaselineConfig
+)
 
 _KINDS: dict[str, tuple[type, Mapping[str, Any], Callable[..., nnx.Module]]] = {
     "groupvit": (groupvit.GroupViTConfig, groupvit.PRESETS, GroupViT),
     "ovsegmentor": (ovsegmentor.OVSegmentorConfig, ovsegmentor.PRESETS, OVSegmentor),
+    "zegformer": (zegformer.ZegFormerConfig, zegformer.PRESETS, ZegFormer),
+    "zegformer_baseline": (
+        zegformer.PixelBaselineConfig,
+        zegformer.BASELINE_PRESETS,
+        PixelBaseline,
+    ),
 }
 
 
@@ -26,7 +40,7 @@ def model_config(
     """A preset with some fields replaced.
 
     Args:
-      name: ``groupvit`` or ``ovsegmentor``.
+      name: ``groupvit``, ``ovsegmentor``, ``zegformer`` or ``zegformer_baseline``.
       preset: one of the model's presets.
       overrides: a nested dict of fields, ``{"encoder": {"drop_path": 0.0}}``.
 

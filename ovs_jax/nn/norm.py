@@ -80,6 +80,52 @@ class BatchNorm(nnx.Module):
         return _affine(unit, self.scale[...], self.bias[...]).astype(x.dtype)
 
 
+class FrozenBatchNorm(nnx.Module):
+    """Batch normalisation with the statistics and the affine map of published weights, all fixed.
+
+    Nothing of it is a parameter: scale and bias, too, stand among the statistics, so that no
+    optimizer, weight decay or clipping ever sees them.
+    """
+
+    def __init__(self, width: int, *, eps: float = 1e-5) -> None:
+        self.scale = nnx.BatchStat(jnp.ones(width))
+        self.bias = nnx.BatchStat(jnp.zeros(width))
+        self.mean = nnx.BatchStat(jnp.zeros(width))
+        self.variance = nnx.BatchStat(jnp.ones(width))
+        self.eps = eps
+
+    def __call__(self, x: Float[Array, "*s d"]) -> Float[Array, "*s d"]:
+        """Returns the normalised input in its dtype."""
+        mean, variance = self.mean[...], self.variance[...]
+        unit = x.astype(jnp.float32) - _last(mean, x.ndim)
+        unit = unit * _last(jax.lax.rsqrt(variance + self.eps), x.ndim)
+        return _affine(unit, self.scale[...], self.bias[...]).astype(x.dtype)
+
+
+class GroupNorm(nnx.Module):
+    """Group normalisation (Wu and He, 2018) in float32, with the exact two-pass variance.
+
+    Raises:
+      ValueError: the groups do not divide the channels.
+    """
+
+    def __init__(self, width: int, *, groups: int, eps: float = 1e-5) -> None:
+        if width % groups:
+            raise ValueError(f"group norm: {width} channels are not a multiple of {groups} groups")
+        self.scale = nnx.Param(jnp.ones(width))
+        self.bias = nnx.Param(jnp.zeros(width))
+        self.groups = groups
+        self.eps = eps
+
+    def __call__(self, x: Float[Array, "b h w d"]) -> Float[Array, "b h w d"]:
+        """Returns the input with zero mean and unit variance in each group of an image."""
+        wide = x.astype(jnp.float32).reshape(*x.shape[:3], self.groups, -1)
+        centred = wide - wide.mean((1, 2, 4), keepdims=True)
+        variance = jnp.square(centred).mean((1, 2, 4), keepdims=True)
+        unit = (centred * jax.lax.rsqrt(variance + self.eps)).reshape(x.shape)
+        return _affine(unit, self.scale[...], self.bias[...]).astype(x.dtype)
+
+
 def _last(vector: Array, ndim: int) -> Array:
     return vector.reshape((1,) * (ndim - 1) + vector.shape)
 

@@ -1,6 +1,6 @@
-"""The learning rate: linear warm-up, then a cosine over all steps.
+"""The learning rate: linear warm-up and a cosine over all steps, or a power of what is left.
 
-Two habits of the published recipes are kept, because their rates were tuned with them. The cosine
+Two habits of the published cosine recipes are kept, because their rates were tuned with them. The cosine
 runs over the whole training, warm-up included, so the rate jumps down a little where the warm-up
 ends. And the rate is advanced after a step with the index of the step just done: step s uses the
 value at s - 1, and steps 0 and 1 share a rate (golden README, "Optimiser").
@@ -76,5 +76,31 @@ def warmup_cosine(config: ScheduleConfig, *, steps: int) -> optax.Schedule:
             return cosine
         rise = config.warmup + (config.learning_rate - config.warmup) * done / config.warmup_steps
         return jnp.where(done < config.warmup_steps, rise, cosine)
+
+    return rate
+
+
+def polynomial(learning_rate: float, *, steps: int, power: float = 0.9) -> optax.Schedule:
+    """The rate of ZegFormer's recipe: ``learning_rate * (1 - step / steps) ** power``.
+
+    Args:
+      learning_rate: of the first step; there is no warm-up.
+      steps: optimizer steps of the whole training.
+      power: 0.9 as published.
+
+    Returns:
+      A function of step indices, counted from 0. At ``steps`` and beyond it gives 0.
+
+    Raises:
+      ValueError: no steps, or a power that is not positive.
+    """
+    if steps < 1:
+        raise ValueError(f"schedule: expected at least 1 step, got {steps}")
+    if not power > 0:
+        raise ValueError(f"schedule.power: expected more than 0, got {power}")
+
+    def rate(step: ArrayLike) -> jax.Array:
+        left = 1 - jnp.asarray(step, jnp.float32) / steps
+        return learning_rate * jnp.maximum(left, 0.0) ** power
 
     return rate

@@ -1,0 +1,1 @@
+"""ZegFormer: masks that know no class, and segments that are classified by texts."""
