@@ -1,8 +1,10 @@
-"""Compares this package with any folder of reference numbers in the format of ``golden/grouping``.
+"""Compares this package with any folder of reference numbers.
 
     python scripts/verify_golden.py FOLDER [--failures-only]
 
-Sizes come from each sub-folder's ``config.json``. Prints one row an array (file, array, largest
+A folder is in the format of ``golden/grouping`` (a sub-folder a model; sizes come from its
+``config.json``) or of ``golden/zegformer`` (files ``<model>_weights.npz``, ``<model>_train.npz`` and
+so on; sizes come from the shapes of the weights). Prints one row an array (file, array, largest
 difference, tolerance, verdict) and what was not compared, with the reason. Exits 1 if anything is
 outside its tolerance.
 """
@@ -19,6 +21,7 @@ from parity.reference import Reference
 from parity.report import Report
 from parity.segmentation import check_segmentation
 from parity.training import check_training
+from parity.zegformer import check_zegformer
 
 from ovs_jax.conversion.rules import ConversionError
 
@@ -40,6 +43,7 @@ def verify(folder: Path) -> Report:
             report.record(f"{reference.name}/params", "every name", float("inf"), 0.0, str(error))
     if (folder / "misc").is_dir():
         check_operations(folder / "misc", report)
+    check_zegformer(folder, report)
     return report
 
 

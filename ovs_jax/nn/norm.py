@@ -96,10 +96,9 @@ class FrozenBatchNorm(nnx.Module):
 
     def __call__(self, x: Float[Array, "*s d"]) -> Float[Array, "*s d"]:
         """Returns the normalised input in its dtype."""
-        mean, variance = self.mean[...], self.variance[...]
-        unit = x.astype(jnp.float32) - _last(mean, x.ndim)
-        unit = unit * _last(jax.lax.rsqrt(variance + self.eps), x.ndim)
-        return _affine(unit, self.scale[...], self.bias[...]).astype(x.dtype)
+        scale = self.scale[...] * jax.lax.rsqrt(self.variance[...] + self.eps)
+        bias = self.bias[...] - self.mean[...] * scale
+        return _affine(x.astype(jnp.float32), scale, bias).astype(x.dtype)
 
 
 class GroupNorm(nnx.Module):

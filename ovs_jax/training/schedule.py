@@ -100,7 +100,7 @@ def polynomial(learning_rate: float, *, steps: int, power: float = 0.9) -> optax
         raise ValueError(f"schedule.power: expected more than 0, got {power}")
 
     def rate(step: ArrayLike) -> jax.Array:
-        left = 1 - jnp.asarray(step, jnp.float32) / steps
-        return learning_rate * jnp.maximum(left, 0.0) ** power
+        left = jnp.maximum(steps - jnp.asarray(step, jnp.float32), 0.0) / steps
+        return learning_rate * left**power
 
     return rate
