@@ -3,8 +3,8 @@
     python scripts/verify_golden.py FOLDER [--failures-only]
 
 A folder is in the format of ``golden/grouping`` (a sub-folder a model; sizes come from its
-``config.json``) or of ``golden/zegformer`` (files ``<model>_weights.npz``, ``<model>_train.npz`` and
-so on; sizes come from the shapes of the weights). Prints one row an array (file, array, largest
+``config.json``) or of ``golden/zegformer`` (files ``<model>_weights.npz``, ``<model>_train.npz``
+and so on; sizes come from the shapes of the weights). Prints one row an array (file, array, largest
 difference, tolerance, verdict) and what was not compared, with the reason. Exits 1 if anything is
 outside its tolerance.
 """

@@ -15,9 +15,7 @@ ALPHA = 0.25
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
-def class_masks(
-    label: Int[Array, "b h w"], classes: Int[Array, "b n"]
-) -> Bool[Array, "b n h w"]:
+def class_masks(label: Int[Array, "b h w"], classes: Int[Array, "b n"]) -> Bool[Array, "b n h w"]:
     """One binary mask for every class of an image.
 
     Args:

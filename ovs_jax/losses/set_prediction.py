@@ -1,4 +1,4 @@
-"""Losses of a set of predicted segments (DETR, Carion et al., 2020; MaskFormer, Cheng et al., 2021).
+"""Losses of a set of predicted segments (Carion et al., 2020; Cheng et al., 2021).
 
 Every decoder layer predicts a set, and each is matched and judged on its own (deep supervision).
 Matching happens at the resolution of the predictions, losses at that of the targets, and only

@@ -15,12 +15,11 @@ from ovs_jax.models.zegformer import config as zegformer
 from ovs_jax.models.zegformer.baseline import PixelBaseline
 from ovs_jax.models.zegformer.model import ZegFormer
 
-ModelConfig = (
-    groupvit.GroupViTConfig
-    | ovsegmentor.OVSegmentorConfig
-    | zegformer.ZegFormerConfig
-    | zegformer.PixelBaselineConfig
-)
+CaptionModelConfig = groupvit.GroupViTConfig | ovsegmentor.OVSegmentorConfig
+"""Models that learn from captions."""
+MaskModelConfig = zegformer.ZegFormerConfig | zegformer.PixelBaselineConfig
+"""Models that learn from masks, with text embeddings given."""
+ModelConfig = CaptionModelConfig | MaskModelConfig
 
 _KINDS: dict[str, tuple[type, Mapping[str, Any], Callable[..., nnx.Module]]] = {
     "groupvit": (groupvit.GroupViTConfig, groupvit.PRESETS, GroupViT),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -64,7 +65,9 @@ class Stem(nnx.Module):
     def __call__(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b rows cols d"]:
         """Returns features at a quarter of the size, rounded up."""
         x = jax.nn.relu(self.norm(self.conv(images)))
-        return nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        # After a ReLU, padding with zeros changes no maximum.
+        x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        return nnx.max_pool(x, (3, 3), strides=(2, 2))
 
 
 class Bottleneck(nnx.Module):

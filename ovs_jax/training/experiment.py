@@ -212,6 +212,11 @@ def make_plan(config: RunConfig, mesh: Mesh, *, steps: int, steps_per_epoch: int
 def open_batches(config: RunConfig, tokenizer: Tokenizer) -> TrainingBatches:
     """This process's part of every batch, with the entries that the objective needs."""
     data, model = config.data, registry.from_dict(config.model)
+    if not isinstance(model, registry.CaptionModelConfig):
+        raise ValueError(
+            f"model.name: '{registry.model_name(model)}' does not learn from captions, expected "
+            "groupvit or ovsegmentor"
+        )
     if tokenizer.vocab_size > model.text.vocabulary:
         raise ValueError(
             f"model.text.vocabulary: expected at least the {tokenizer.vocab_size} words of "

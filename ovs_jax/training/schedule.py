@@ -1,9 +1,9 @@
 """The learning rate: linear warm-up and a cosine over all steps, or a power of what is left.
 
-Two habits of the published cosine recipes are kept, because their rates were tuned with them. The cosine
-runs over the whole training, warm-up included, so the rate jumps down a little where the warm-up
-ends. And the rate is advanced after a step with the index of the step just done: step s uses the
-value at s - 1, and steps 0 and 1 share a rate (golden README, "Optimiser").
+Two habits of the published cosine recipes are kept, because their rates were tuned with them. The
+cosine runs over the whole training, warm-up included, so the rate jumps down a little where the
+warm-up ends. And the rate is advanced after a step with the index of the step just done: step s
+uses the value at s - 1, and steps 0 and 1 share a rate (golden README, "Optimiser").
 """
 
 from dataclasses import dataclass, replace

@@ -7,30 +7,59 @@ import optax
 
 from ovs_jax.conversion.rules import to_foreign
 from ovs_jax.conversion.zegformer import ZEGFORMER
-from ovs_jax.losses.set_prediction import PairCosts, SetLosses, pair_costs
+from ovs_jax.losses.set_prediction import PairCosts, SetLosses, pair_costs, set_losses
 from parity.report import TOLERANCES, Report
 from parity.zegformer_reference import WEIGHTS, Batch, ZegFormerReference, training_batch
 
 MODEL, EXACT = TOLERANCES["model"], TOLERANCES["exact"]
 NOISE_FACTOR = 10.0
 """How many times its own float32 noise the reference's README allows."""
-ZERO_GRADIENT = 1e-6
-"""Largest element of a gradient, as a share of the norm of all, below which it is rounding."""
+ZERO_GRADIENT = 1e-5
+"""A gradient below this share of the norm of all is compared as if it were as large: some are zero
+in exact arithmetic (queries and keys of the first layer, whose values are all the same)."""
 
 
 def check_losses(reference: ZegFormerReference, report: Report) -> None:
-    """Compares costs, assignments, losses and gradients."""
+    """Compares costs, assignments and losses, on the reference's own predictions."""
     arrays = reference.arrays("train")
     if arrays is None:
         return
     file = f"{reference.name}_train"
     batch = training_batch(arrays)
-    params = reference.model[1].params
-    (total, losses), gradients = reference.gradients(
-        params, (batch.images, batch.classes, batch.targets), arrays["text_features_train"]
+    prefixes = ["train"]
+    while f"train.aux{len(prefixes) - 1}.pred_masks" in arrays:
+        prefixes.insert(-1, f"train.aux{len(prefixes) - 1}")
+    logits, masks = (
+        np.stack([arrays[f"{prefix}.{name}"] for prefix in prefixes])
+        for name in ("pred_logits", "pred_masks")
     )
-    _check_matching(file, arrays, batch, losses, report)
-    _check_losses(file, arrays, total, losses, report)
+    targets = {"classes": batch.classes, "targets": batch.targets, "weights": WEIGHTS}
+    losses = set_losses(logits, masks, **targets)
+    _check_matching(file, arrays, batch, pair_costs(logits, masks, **targets), losses, report)
+    _check_losses(file, arrays, losses, report)
+    for name in arrays:
+        if name.startswith("noise."):
+            report.skip(file, name, "the tolerance")
+
+
+def check_gradients(reference: ZegFormerReference, report: Report) -> None:
+    """Compares the loss and its gradients from the images on, end to end."""
+    arrays = reference.arrays("train")
+    if arrays is None or not reference.holds(""):
+        return
+    file = f"{reference.name}_train"
+    batch = training_batch(arrays)
+    (total, losses), gradients = reference.gradients(
+        reference.model[1].params,
+        (batch.images, batch.classes, batch.targets),
+        arrays["text_features_train"],
+    )
+    noise = NOISE_FACTOR * float(arrays["noise.loss_rel_f32_vs_f64"])
+    relative(report, file, "loss_total", total, arrays["loss_total"], noise)
+    for k, (layer, _) in enumerate(layer_names(len(losses.mask))):
+        for i in range(len(batch.counts)):
+            queries = np.asarray(losses.queries)[k, i]
+            _check_assignment(file, f"match.{layer}.b{i}", arrays, queries, report)
     _check_gradients(file, arrays, gradients, report)
 
 
@@ -47,31 +76,28 @@ def relative(report: Report, file: str, array: str, ours: Any, want: Any, tolera
 
 
 def _check_matching(
-    file: str, arrays: dict[str, np.ndarray], batch: Batch, losses: SetLosses, report: Report
+    file: str,
+    arrays: dict[str, np.ndarray],
+    batch: Batch,
+    costs: PairCosts,
+    losses: SetLosses,
+    report: Report,
 ) -> None:
-    """Costs are those of the reference's own predictions, so that both match the same."""
-    layers = len(losses.mask)
-    prefixes = [f"train.aux{k}" for k in range(layers - 1)] + ["train"]
-    costs: PairCosts = pair_costs(
-        np.stack([arrays[f"{prefix}.pred_logits"] for prefix in prefixes]),
-        np.stack([arrays[f"{prefix}.pred_masks"] for prefix in prefixes]),
-        classes=batch.classes,
-        targets=batch.targets,
-        weights=WEIGHTS,
-    )
     parts = {
         "cost": costs.total,
         "cost_focal": costs.focal,
         "cost_dice": costs.dice,
         "cost_class": costs.classification,
     }
-    for k, (layer, _) in enumerate(layer_names(layers)):
+    for k, (layer, _) in enumerate(layer_names(len(losses.mask))):
         for i, count in enumerate(batch.counts):
             prefix = f"match.{layer}.b{i}"
             for part, value in parts.items():
                 if f"{prefix}.{part}" in arrays:
                     ours = np.asarray(value)[k, i, :, :count]
-                    report.compare(file, f"{prefix}.{part}", ours, arrays[f"{prefix}.{part}"], MODEL)
+                    report.compare(
+                        file, f"{prefix}.{part}", ours, arrays[f"{prefix}.{part}"], MODEL
+                    )
             _check_assignment(file, prefix, arrays, np.asarray(losses.queries)[k, i], report)
 
 
@@ -94,7 +120,7 @@ def _check_assignment(
 
 
 def _check_losses(
-    file: str, arrays: dict[str, np.ndarray], total: Any, losses: SetLosses, report: Report
+    file: str, arrays: dict[str, np.ndarray], losses: SetLosses, report: Report
 ) -> None:
     noise = NOISE_FACTOR * float(arrays["noise.loss_rel_f32_vs_f64"])
     parts = {
@@ -108,6 +134,7 @@ def _check_losses(
             raw, weighted = f"loss_raw.{name}", f"loss_weighted.{name}"
             relative(report, file, raw, value[k], arrays[raw], noise)
             relative(report, file, weighted, weight * value[k], arrays[weighted], noise)
+    total = losses.total(WEIGHTS)
     relative(report, file, "loss_total", total, arrays["loss_total"], noise)
 
 
@@ -137,6 +164,3 @@ def _check_gradients(
         report.record(file, f"gradnorm_values[{name}]", error, tolerance, "relative")
     report.record(file, "gradnorm_values", 0.0, tolerance, "each norm on its own line")
     relative(report, file, "grad_global_norm", optax.tree.norm(gradients), norm, tolerance)
-    for name in arrays:
-        if name.startswith("noise."):
-            report.skip(file, name, "the tolerance")

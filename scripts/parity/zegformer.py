@@ -11,15 +11,17 @@ import numpy as np
 
 from ovs_jax.conversion.rules import ConversionError
 from parity.adamw import check_optimizer
-from parity.networks import check_inference, check_names, check_networks
+from parity.networks import check_inference, check_names, check_networks, check_parts
 from parity.report import Report
-from parity.set_losses import check_losses
+from parity.set_losses import check_gradients, check_losses
 from parity.zegformer_reference import ZegFormerReference
 
 MODEL_CHECKS: tuple[Callable[[ZegFormerReference, Report], None], ...] = (
     check_names,
-    check_networks,
+    check_parts,
     check_losses,
+    check_networks,
+    check_gradients,
     check_optimizer,
     check_inference,
 )

@@ -63,6 +63,14 @@ class ZegFormerReference:
         known = True if "prenorm" in self.name.lower() else None
         return zegformer_config(shapes, pre_norm=known)
 
+    def holds(self, prefix: str) -> bool:
+        """Whether the weights below a name are there: a cut file has zeros in their place."""
+        return all(
+            array.any()
+            for name, array in self.state.items()
+            if name.startswith(prefix) and name.endswith("weight") and array.ndim > 1
+        )
+
     @cached_property
     def model(self) -> tuple[Any, Converted]:
         """The static model, and the reference's parameters in our form."""

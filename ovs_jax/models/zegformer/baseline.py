@@ -14,7 +14,7 @@ LOGIT_SCALE = 100.0
 
 
 class PixelBaseline(nnx.Module):
-    """Backbone and pixel decoder of ZegFormer, and one embedding a cell. There is no "no object"."""
+    """Backbone and pixel decoder of ZegFormer, and one embedding a cell; no "no object"."""
 
     def __init__(self, config: PixelBaselineConfig, *, rngs: nnx.Rngs) -> None:
         self.backbone = ResNet(config.backbone, rngs=rngs)

@@ -41,9 +41,7 @@ class TransformerConfig:
                 f"transformer.encoder_layers: expected at least 0, got {self.encoder_layers}"
             )
         if not 0 <= self.dropout < 1:
-            raise ValueError(
-                f"transformer.dropout: expected 0 to below 1, got {self.dropout}"
-            )
+            raise ValueError(f"transformer.dropout: expected 0 to below 1, got {self.dropout}")
         if self.width % self.heads or self.width % 4:
             raise ValueError(
                 f"transformer.width: expected a multiple of 4 and of the {self.heads} heads, got "

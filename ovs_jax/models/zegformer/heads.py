@@ -16,9 +16,7 @@ class MaskHead(nnx.Module):
     """Three dense layers with ReLUs between them."""
 
     def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs) -> None:
-        self.layers = nnx.List(
-            dense(inputs, out, rngs=rngs) for out in (inputs, inputs, outputs)
-        )
+        self.layers = nnx.List(dense(inputs, out, rngs=rngs) for out in (inputs, inputs, outputs))
 
     def __call__(self, x: Float[Array, "*s d"]) -> Float[Array, "*s m"]:
         """Returns what the mask features are multiplied by."""
