@@ -2,9 +2,12 @@
 
     python scripts/trim_golden.py FOLDER tests/golden
 
-Keeps what proves the most per byte: all parameters of the two small models, the inputs, every loss
-and intermediate of the stage-2 step (which contains stage 1), all gradient norms, some gradients
-and steps, and one model's labels.
+FOLDER is ``golden/grouping`` or ``golden/zegformer``. Keeps what proves the most per byte: all
+parameters of the two small models, the inputs, every loss and intermediate of the stage-2 step
+(which contains stage 1), all gradient norms, some gradients and steps, and one model's labels. Of
+ZegFormer: the weights of one backbone and predictor with what comes out of them (the pixel
+decoder's, half of the bytes, are zeros in the copy), and the predictions, costs, assignments and
+losses of two models.
 """
 
 import argparse
@@ -14,6 +17,8 @@ import re
 import sys
 import zipfile
 from pathlib import Path
+
+import numpy as np
 
 KEEP = {
     "gvit/params": [r".*"],
@@ -48,6 +53,26 @@ WHOLE = [
     "misc/mec_examples.json",
 ]
 
+PREDICTIONS = [
+    r"in\.gt_.*|padded_size|noise\.loss.*",
+    r"train\..*",
+    r"match\..*",
+    r"loss_raw.*",
+    r"loss_weighted.*",
+    r"loss_total",
+]
+KEEP_ZEGFORMER = {
+    "B_transenc_weights": [r".*"],
+    "B_transenc_train": [
+        *PREDICTIONS,
+        r"in\.image.*|text_features_train",
+        r"backbone\.res[25]",
+        r"pixel_decoder\.transformer_encoder_features",
+        r"predictor\.(hs|mask_embed)",
+    ],
+    "C_prenorm_enc_train": PREDICTIONS,
+}
+ZERO = r"sem_seg_head\.pixel_decoder\..*"
 
 COMPRESSIONS = (zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2)
 
@@ -61,6 +86,27 @@ def packed(members: dict[str, bytes], compression: int) -> bytes:
     return buffer.getvalue()
 
 
+def zeros_like(content: bytes) -> bytes:
+    """An array file of the same shape and type without its values."""
+    array = np.load(io.BytesIO(content))
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros_like(array))
+    return buffer.getvalue()
+
+
+def trim(source: Path, target: Path, patterns: list[str], *, zero: str = "") -> None:
+    """Copies the arrays whose names match; those that match ``zero`` lose their values."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    chosen = {}
+    with zipfile.ZipFile(source) as archive:
+        for member in archive.namelist():
+            name = member.removesuffix(".npy")
+            if any(re.fullmatch(pattern, name) for pattern in patterns):
+                content = archive.read(member)
+                chosen[member] = zeros_like(content) if re.fullmatch(zero, name) else content
+    target.write_bytes(min((packed(chosen, kind) for kind in COMPRESSIONS), key=len))
+
+
 def main() -> int:
     """Copies the chosen arrays bit for bit."""
     parser = argparse.ArgumentParser(
@@ -69,21 +115,20 @@ def main() -> int:
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
     arguments = parser.parse_args()
-    for name, patterns in KEEP.items():
-        target = arguments.target / f"{name}.npz"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(arguments.source / f"{name}.npz") as source:
-            chosen = {
-                member: source.read(member)
-                for member in source.namelist()
-                if any(re.fullmatch(pattern, member.removesuffix(".npy")) for pattern in patterns)
-            }
-        target.write_bytes(min((packed(chosen, kind) for kind in COMPRESSIONS), key=len))
-    for name in WHOLE:
-        values = json.loads((arguments.source / name).read_text())
-        (arguments.target / name).write_text(json.dumps(values, separators=(",", ":")) + "\n")
-    size = sum(path.stat().st_size for path in arguments.target.rglob("*") if path.is_file())
-    print(f"{arguments.target}: {size:,} bytes")
+    source, target = arguments.source, arguments.target
+    if (source / "B_transenc_weights.npz").exists():
+        target = target / "zegformer"
+        for name, patterns in KEEP_ZEGFORMER.items():
+            zero = ZERO if name.endswith("_weights") else ""
+            trim(source / f"{name}.npz", target / f"{name}.npz", patterns, zero=zero)
+    else:
+        for name, patterns in KEEP.items():
+            trim(source / f"{name}.npz", target / f"{name}.npz", patterns)
+        for name in WHOLE:
+            values = json.loads((source / name).read_text())
+            (target / name).write_text(json.dumps(values, separators=(",", ":")) + "\n")
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+    print(f"{target}: {size:,} bytes")
     return 0
 
 

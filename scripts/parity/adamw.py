@@ -13,7 +13,7 @@ from ovs_jax.training import optimizer
 from ovs_jax.training.schedule import polynomial
 from parity.report import TOLERANCES, Report
 from parity.set_losses import relative
-from parity.zegformer_reference import ZegFormerReference, training_batch
+from parity.zegformer_reference import ZegFormerReference, padded_images, training_targets
 
 FIRST, LATER = TOLERANCES["model"], 1e-2
 """Steps amplify rounding; the README asks for tight first steps and loose later ones."""
@@ -120,8 +120,8 @@ def _compare_steps(
     report: Report,
 ) -> None:
     transform = optimizer.adamw(start, RECIPE, schedule=polynomial(RATE, steps=STEPS))
-    prepared = training_batch(training)
-    batch = (prepared.images, prepared.classes, prepared.targets)
+    wanted = training_targets(training)
+    batch = (padded_images(training), wanted.classes, wanted.targets)
 
     @jax.jit
     def update(gradients: Any, moments: Any, params: Any) -> tuple[Any, Any]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import numpy as np
 import optax
 
@@ -9,7 +10,13 @@ from ovs_jax.conversion.rules import to_foreign
 from ovs_jax.conversion.zegformer import ZEGFORMER
 from ovs_jax.losses.set_prediction import PairCosts, SetLosses, pair_costs, set_losses
 from parity.report import TOLERANCES, Report
-from parity.zegformer_reference import WEIGHTS, Batch, ZegFormerReference, training_batch
+from parity.zegformer_reference import (
+    WEIGHTS,
+    Targets,
+    ZegFormerReference,
+    padded_images,
+    training_targets,
+)
 
 MODEL, EXACT = TOLERANCES["model"], TOLERANCES["exact"]
 NOISE_FACTOR = 10.0
@@ -25,7 +32,7 @@ def check_losses(reference: ZegFormerReference, report: Report) -> None:
     if arrays is None:
         return
     file = f"{reference.name}_train"
-    batch = training_batch(arrays)
+    batch = training_targets(arrays)
     prefixes = ["train"]
     while f"train.aux{len(prefixes) - 1}.pred_masks" in arrays:
         prefixes.insert(-1, f"train.aux{len(prefixes) - 1}")
@@ -33,9 +40,15 @@ def check_losses(reference: ZegFormerReference, report: Report) -> None:
         np.stack([arrays[f"{prefix}.{name}"] for prefix in prefixes])
         for name in ("pred_logits", "pred_masks")
     )
-    targets = {"classes": batch.classes, "targets": batch.targets, "weights": WEIGHTS}
-    losses = set_losses(logits, masks, **targets)
-    _check_matching(file, arrays, batch, pair_costs(logits, masks, **targets), losses, report)
+
+    @jax.jit
+    def run(*given: jax.Array) -> tuple[SetLosses, PairCosts]:
+        logits, masks, classes, targets = given
+        wanted = {"classes": classes, "targets": targets, "weights": WEIGHTS}
+        return set_losses(logits, masks, **wanted), pair_costs(logits, masks, **wanted)
+
+    losses, costs = run(logits, masks, batch.classes, batch.targets)
+    _check_matching(file, arrays, batch, costs, losses, report)
     _check_losses(file, arrays, losses, report)
     for name in arrays:
         if name.startswith("noise."):
@@ -48,10 +61,10 @@ def check_gradients(reference: ZegFormerReference, report: Report) -> None:
     if arrays is None or not reference.holds(""):
         return
     file = f"{reference.name}_train"
-    batch = training_batch(arrays)
+    batch = training_targets(arrays)
     (total, losses), gradients = reference.gradients(
         reference.model[1].params,
-        (batch.images, batch.classes, batch.targets),
+        (padded_images(arrays), batch.classes, batch.targets),
         arrays["text_features_train"],
     )
     noise = NOISE_FACTOR * float(arrays["noise.loss_rel_f32_vs_f64"])
@@ -78,7 +91,7 @@ def relative(report: Report, file: str, array: str, ours: Any, want: Any, tolera
 def _check_matching(
     file: str,
     arrays: dict[str, np.ndarray],
-    batch: Batch,
+    batch: Targets,
     costs: PairCosts,
     losses: SetLosses,
     report: Report,

@@ -22,17 +22,15 @@ WEIGHTS = SetWeights()
 
 
 @dataclass(frozen=True)
-class Batch:
-    """A padded batch with its targets.
+class Targets:
+    """What a batch should come out as.
 
     Attributes:
-      images: normalised, then padded with 0.
       classes: -1 for padding.
       targets: one mask a target.
       counts: targets of each image.
     """
 
-    images: np.ndarray
     classes: np.ndarray
     targets: np.ndarray
     counts: tuple[int, ...]
@@ -79,7 +77,7 @@ class ZegFormerReference:
 
     @cached_property
     def gradients(self) -> Any:
-        """A program ``(params, batch, classes_unit) -> ((loss, losses), gradients)``."""
+        """A program: params, (images, classes, masks), texts → ((loss, losses), gradients)."""
         static, converted = self.model
 
         def loss(
@@ -114,14 +112,15 @@ def padded_images(arrays: dict[str, np.ndarray]) -> np.ndarray:
     return batch
 
 
-def training_batch(arrays: dict[str, np.ndarray]) -> Batch:
-    """The batch of a training file; every image gets one more target than the fullest has."""
-    images = padded_images(arrays)
-    masks = [arrays[f"in.gt_masks{i}"] for i in range(len(images))]
+def training_targets(arrays: dict[str, np.ndarray]) -> Targets:
+    """The masks of a training file; every image gets one more target than the fullest has."""
+    masks = []
+    while f"in.gt_masks{len(masks)}" in arrays:
+        masks.append(arrays[f"in.gt_masks{len(masks)}"])
     counts = tuple(len(mask) for mask in masks)
-    targets = np.zeros((len(images), max(counts) + 1, *images.shape[1:3]), bool)
+    targets = np.zeros((len(masks), max(counts) + 1, *arrays["padded_size"]), bool)
     classes = np.full(targets.shape[:2], -1, np.int32)
     for i, mask in enumerate(masks):
         targets[i, : len(mask), : mask.shape[1], : mask.shape[2]] = mask
         classes[i, : len(mask)] = arrays[f"in.gt_classes{i}"]
-    return Batch(images=images, classes=classes, targets=targets, counts=counts)
+    return Targets(classes=classes, targets=targets, counts=counts)

@@ -15,6 +15,9 @@ PRESETS = [
     ("ovsegmentor", "vit_base"),
     ("ovsegmentor", "vit_small"),
     ("ovsegmentor", "nano"),
+    ("zegformer", "resnet50"),
+    ("zegformer", "nano_encoders"),
+    ("zegformer_baseline", "nano"),
 ]
 
 
@@ -109,6 +112,8 @@ def test_a_config_survives_json(name, preset):
 def test_the_nano_models_are_small(counts):
     for name in ("groupvit", "ovsegmentor"):
         assert sum(counts(name, "nano").values()) < 200_000
+    for name in ("zegformer", "zegformer_baseline"):
+        assert sum(counts(name, "nano").values()) < 300_000
 
 
 def test_overrides_change_the_named_fields_and_nothing_else():

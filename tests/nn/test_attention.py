@@ -26,14 +26,18 @@ def attend(queries, keys, mask=None):
     return functional.bind(PARTS[0], PARAMS, {})(queries, keys, mask=mask)
 
 
-def expected(queries, keys, mask=None):
+def expected(queries, keys, mask=None, values=None):
     """One head and one query at a time, in float64."""
 
     def project(name, x):
         layer = {k: np.asarray(v, np.float64) for k, v in PARAMS[name].items()}
         return x.astype(np.float64) @ layer["kernel"] + layer["bias"]
 
-    q, k, v = project("query", queries), project("key", keys), project("value", keys)
+    q, k, v = (
+        project("query", queries),
+        project("key", keys),
+        project("value", keys if values is None else values),
+    )
     size = WIDTH // HEADS
     answer = np.zeros_like(q)
     for b in range(q.shape[0]):
@@ -91,3 +95,29 @@ def test_low_precision_comes_back_as_it_came():
 def test_a_width_that_heads_do_not_divide_is_refused():
     with pytest.raises(ValueError, match="width 10 is not a multiple of heads 3"):
         Attention(10, 3, rngs=nnx.Rngs(0))
+
+
+def test_values_may_differ_from_keys():
+    values = RNG.normal(size=KEYS.shape).astype(np.float32)
+    attended = jax.jit(lambda q, k, v: functional.bind(PARTS[0], PARAMS, {})(q, k, values=v))(
+        QUERIES, KEYS, values
+    )
+    np.testing.assert_allclose(attended, expected(QUERIES, KEYS, values=values), atol=1e-5)
+
+
+def test_dropout_hits_the_attention_and_only_with_a_key():
+    mask = np.ones((1, 1, 1, 6), bool)
+    mask[..., 4:] = False
+
+    def attend(rate, key):
+        static = functional.abstract(lambda rngs: Attention(WIDTH, HEADS, dropout=rate, rngs=rngs))[
+            0
+        ]
+        return functional.bind(static, PARAMS, {})(QUERIES, KEYS, mask=mask, key=key)
+
+    key = jax.random.key(0)
+    whole = np.broadcast_to(mask, (2, 1, 4, 6))
+    plain = expected(QUERIES, KEYS, whole)
+    np.testing.assert_allclose(attend(0.5, None), plain, atol=1e-5)
+    np.testing.assert_allclose(attend(1e-9, key), plain, atol=1e-5)
+    assert np.abs(attend(0.5, key) - plain).max() > 0.1

@@ -5,7 +5,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from ovs_jax.nn import functional
-from ovs_jax.nn.norm import BatchNorm, LayerNorm
+from ovs_jax.nn.norm import BatchNorm, FrozenBatchNorm, GroupNorm, LayerNorm
 
 WIDTH = 4
 PARTS = functional.init(lambda rngs: BatchNorm(WIDTH), jax.random.key(0))
@@ -144,3 +144,34 @@ def test_eight_devices_with_a_split_batch_give_the_statistics_of_the_whole():
     assert len(y.sharding.device_set) == 8
     np.testing.assert_allclose(y, expected, atol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), moved, stats)
+
+
+def test_a_frozen_batch_norm_uses_what_it_was_given_and_trains_nothing():
+    static, params, stats = functional.init(lambda rngs: FrozenBatchNorm(3), jax.random.key(0))
+    assert not params
+    given = {"scale": [1.0, 2.0, 3.0], "bias": [0.5, 0.0, -1.0], "mean": [1.0, -1.0, 0.0]}
+    stats = stats | {name: jnp.asarray(value) for name, value in given.items()}
+    stats["variance"] = jnp.asarray([4.0, 1.0, 0.25])
+    x = draw(2, 5, 3)
+    model = functional.bind(static, {}, stats, train=True)
+    unit = (x - [1.0, -1.0, 0.0]) / np.sqrt(np.asarray([4.0, 1.0, 0.25]) + 1e-5)
+    np.testing.assert_allclose(
+        model(jnp.asarray(x)), unit * given["scale"] + given["bias"], atol=1e-5
+    )
+    after = functional.batch_statistics(model)
+    assert all((after[name] == stats[name]).all() for name in stats)
+
+
+def test_a_group_norm_takes_an_image_and_a_group_at_a_time():
+    norm = GroupNorm(6, groups=2)
+    x = draw(2, 4, 5, 6, mean=50.0)
+    wide = x.astype(np.float64).reshape(2, 20, 2, 3)
+    unit = (wide - wide.mean((1, 3), keepdims=True)) / np.sqrt(
+        wide.var((1, 3), keepdims=True) + 1e-5
+    )
+    np.testing.assert_allclose(norm(jnp.asarray(x)), unit.reshape(x.shape), atol=2e-5)
+
+
+def test_groups_that_do_not_divide_the_channels_are_refused():
+    with pytest.raises(ValueError, match="6 channels are not a multiple of 4 groups"):
+        GroupNorm(6, groups=4)

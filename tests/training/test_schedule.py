@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ovs_jax.training.schedule import ScheduleConfig, warmup_cosine
+from ovs_jax.training.schedule import ScheduleConfig, polynomial, warmup_cosine
 
 
 @pytest.mark.parametrize("recipe", ["stage1_like", "stage2_like", "groupvit_like"])
@@ -60,3 +60,26 @@ def test_rates_grow_with_the_batch() -> None:
 def test_a_warmup_longer_than_the_training_is_refused() -> None:
     with pytest.raises(ValueError, match=r"schedule.warmup_steps: expected 0 to 10 .* got 11"):
         warmup_cosine(ScheduleConfig(1.0, 0.1, 0.1, warmup_steps=11), steps=10)
+
+
+def test_the_polynomial_rate_equals_the_published_one() -> None:
+    """At the steps that the reference numbers of ZegFormer hold, 1e-4 over 60k steps."""
+    rate = polynomial(1e-4, steps=60_000)
+    published = {
+        0: 1e-4,
+        1: 9.999849999874999e-05,
+        1000: 9.84987422935722e-05,
+        30000: 5.358867312681466e-05,
+        59999: 5.007994862237932e-09,
+        60000: 0.0,
+        70000: 0.0,
+    }
+    used = jax.jit(jax.vmap(rate))(jnp.asarray(list(published)))
+    np.testing.assert_allclose(used, list(published.values()), rtol=1e-5, atol=1e-15)
+
+
+def test_a_polynomial_without_steps_or_power_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected at least 1 step, got 0"):
+        polynomial(1e-4, steps=0)
+    with pytest.raises(ValueError, match=r"schedule\.power: expected more than 0, got 0"):
+        polynomial(1e-4, steps=1, power=0.0)
