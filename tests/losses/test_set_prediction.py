@@ -35,11 +35,15 @@ def judge(logits, masks, classes, targets):
 
 
 @jax.jit
-def judge_valid(masks, valid):
+def judge_counted(logits, masks, classes, targets, valid):
     losses = set_losses(
-        LOGITS, masks, classes=CLASS_IDS, targets=MASKS, weights=WEIGHTS, valid=valid
+        logits, masks, classes=classes, targets=targets, weights=WEIGHTS, valid=valid
     )
     return losses.total(WEIGHTS)
+
+
+def judge_valid(masks, valid):
+    return judge_counted(LOGITS, masks, CLASS_IDS, MASKS, valid)
 
 
 @pytest.fixture(scope="module")

@@ -113,7 +113,9 @@ def test_dropout_hits_the_attention_and_only_with_a_key():
         static = functional.abstract(lambda rngs: Attention(WIDTH, HEADS, dropout=rate, rngs=rngs))[
             0
         ]
-        return functional.bind(static, PARAMS, {})(QUERIES, KEYS, mask=mask, key=key)
+        return functional.bind(static, PARAMS, {})(
+            jnp.asarray(QUERIES), jnp.asarray(KEYS), mask=jnp.asarray(mask), key=key
+        )
 
     key = jax.random.key(0)
     whole = np.broadcast_to(mask, (2, 1, 4, 6))

@@ -8,6 +8,9 @@ import numpy as np
 import optax
 import pytest
 
+from parity.adamw import RECIPE
+
+from ovs_jax.models import registry
 from ovs_jax.nn import functional
 from ovs_jax.training import optimizer
 from ovs_jax.training.optimizer import OptimizerConfig
@@ -112,3 +115,18 @@ def test_a_rule_that_matches_nothing_is_an_error() -> None:
         functional.match(["a"], [("(", True)], False)
     with pytest.raises(ValueError, match=r"optimizer.frozen: every parameter"):
         first_step(OptimizerConfig(frozen=(".*",)), PARAMS)
+
+
+def test_the_recipe_of_zegformer_spares_norms_and_queries_but_no_bias() -> None:
+    """The rules that scripts/verify_golden.py compares with the published parameter groups."""
+    config = registry.model_config("zegformer", "nano_encoders")
+    paths = functional.paths(functional.abstract(registry.build(config))[1])
+    decays = functional.match(paths, RECIPE.decays, RECIPE.weight_decay)
+    spared = {path for path, decay in decays.items() if not decay}
+    expected = {path for path in paths if path.rsplit("/", 2)[-2].rstrip("123").endswith("norm")}
+    assert spared == expected | {"query_embedding"}
+    assert decays["class_head/no_object"] == decays["mask_head/layers/0/bias"] == 1e-4
+    rates = functional.match(paths, RECIPE.rates, 1.0)
+    assert {path for path, rate in rates.items() if rate != 1} == {
+        path for path in paths if path.startswith("backbone/")
+    }

@@ -76,11 +76,14 @@ def test_class_logits_are_float32_whatever_the_rest_computes_in(nano):
     static, params, stats, _ = nano
     low = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, jnp.bfloat16), params)
     images = jax.ShapeDtypeStruct(IMAGES.shape, jnp.bfloat16)
-    predicted = jax.eval_shape(
-        lambda p, x, t: functional.bind(static, p, stats)(x, t), low, images, TEXTS
-    )
-    assert predicted.logits.dtype == jnp.float32
-    assert predicted.masks.dtype == jnp.bfloat16
+
+    def run(params, images, texts):
+        predicted = functional.bind(static, params, stats)(images, texts)
+        return predicted.logits, predicted.masks
+
+    logits, masks = jax.eval_shape(run, low, images, TEXTS)
+    assert logits.dtype == jnp.float32
+    assert masks.dtype == jnp.bfloat16
 
 
 def test_images_that_cannot_be_halved_five_times_are_refused(nano):

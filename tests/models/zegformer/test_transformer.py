@@ -55,7 +55,7 @@ def test_every_layer_is_normed_by_the_same_norm_but_the_next_sees_what_was_befor
     plain = run(params)
     assert plain.shape == (2, 2, 3, 8)
     doubled = params | {
-        "norm": {"scale": 2 * params["norm"]["scale"], "bias": 1 + params["norm"]["bias"]}
+        "norm": {"scale": 2 * params["norm"]["scale"], "bias": 1 + 2 * params["norm"]["bias"]}
     }
     np.testing.assert_allclose(run(doubled), 2 * plain + 1, atol=1e-5)
 
