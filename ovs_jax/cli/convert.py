@@ -46,7 +46,7 @@ from ovs_jax.conversion.sources import SOURCES
 from ovs_jax.evaluation.files import check_output_folder
 from ovs_jax.models import registry
 from ovs_jax.models.text import TextConfig
-from ovs_jax.models.vision.config import VisionConfig
+from ovs_jax.models.vision.config import ClipConfig
 from ovs_jax.nn import functional
 from ovs_jax.text.tokenizers import Tokenizer, load_tokenizer
 from ovs_jax.training import checkpoint
@@ -217,7 +217,8 @@ def text_config(config: registry.AnyConfig) -> TextConfig | None:
     """The text encoder's config, if there is one."""
     if isinstance(config, TextConfig):
         return config
-    return None if isinstance(config, VisionConfig) else config.text
+    reads = isinstance(config, registry.CaptionModelConfig | ClipConfig)
+    return config.text if reads else None
 
 
 def describe_tokenizer(conversion: Conversion, tokenizer: Tokenizer | None) -> str:

@@ -3,7 +3,7 @@
 A frozen batch norm has no parameters here: all four of its vectors are statistics.
 """
 
-from ovs_jax.conversion.grouping import dense, fused, norm
+from ovs_jax.conversion.layers import dense, fused, norm
 from ovs_jax.conversion.rules import Rule, Transform
 
 _CONVOLUTION = Transform("convolution")

@@ -107,7 +107,7 @@ def _train(
     writer = None
     failed = True
     try:
-        heads = registry.from_dict(config.model).encoder.heads
+        heads = caption_model(config).encoder.heads
         state = start(plan, checkpoints, batches, seed=config.seed, init=config.init, heads=heads)
         first = jax.process_index() == 0
         writer = Writer(workdir, step=int(state["step"]), steps=steps, enabled=first)
@@ -213,14 +213,24 @@ def make_plan(config: RunConfig, mesh: Mesh, *, steps: int, steps_per_epoch: int
     )
 
 
-def open_batches(config: RunConfig, tokenizer: Tokenizer) -> TrainingBatches:
-    """This process's part of every batch, with the entries that the objective needs."""
-    data, model = config.data, registry.from_dict(config.model)
+def caption_model(config: RunConfig) -> registry.CaptionModelConfig:
+    """The config of the run's model.
+
+    Raises:
+      ValueError: it is of a model that does not learn from captions.
+    """
+    model = registry.from_dict(config.model)
     if not isinstance(model, registry.CaptionModelConfig):
         raise ValueError(
             f"model.name: '{registry.model_name(model)}' does not learn from captions, expected "
             "groupvit or ovsegmentor"
         )
+    return model
+
+
+def open_batches(config: RunConfig, tokenizer: Tokenizer) -> TrainingBatches:
+    """This process's part of every batch, with the entries that the objective needs."""
+    data, model = config.data, caption_model(config)
     if tokenizer.vocab_size > model.text.vocabulary:
         raise ValueError(
             f"model.text.vocabulary: expected at least the {tokenizer.vocab_size} words of "

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ovs_jax.conversion.grouping import dense, norm
+from ovs_jax.conversion.layers import dense, norm
 from ovs_jax.conversion.rules import Rule, to_ours
 from ovs_jax.conversion.zegformer import convolution, frozen_norm, kernel
 from ovs_jax.losses.set_prediction import SetWeights, pair_costs, set_losses
