@@ -1,6 +1,6 @@
 """Converts random weights of every published size and compares the outputs with their libraries.
 
-    python scripts/verify_weights.py [--only PART ...] [--keep FOLDER]
+    python scripts/verify_weights.py [--only PART ...] [--photo FILE]
 
 For each kind it writes random full-size weights as their publishers would, runs ``ovs-jax convert``
 in a process of its own (time and peak memory are of that process), and compares the outputs with
@@ -33,6 +33,7 @@ class Row:
     difference: float
     scale: float
     convert_seconds: float
+    convert_cpu_seconds: float
     peak_mb: float
     base_mb: float
     compare_seconds: float
@@ -48,7 +49,10 @@ def main() -> int:
     parser.add_argument("--one", help=argparse.SUPPRESS)  # what a process of its own is asked
     parser.add_argument("--photo", type=Path, help="segment this photo rather than a drawn one")
     parser.add_argument("--no-segmentation", action="store_true", help="compare outputs only")
+    parser.add_argument("--no-outputs", action="store_true", help="compare a segmentation only")
     arguments = parser.parse_args()
+    if arguments.photo is not None and not arguments.photo.is_file():
+        parser.error(f"--photo: expected an image file, got {arguments.photo}")
     if arguments.one:
         return _one(arguments.one)
     from weights.random_models import FULL
@@ -56,9 +60,9 @@ def main() -> int:
     wanted = [n for n in FULL if not arguments.only or any(part in n for part in arguments.only)]
     print(
         f"{'model':36}{'parameters':>12}{'file MB':>9}{'largest difference':>20}"
-        f"{'convert s':>11}{'peak MB':>9}{'(imports)':>11}{'compare s':>11}"
+        f"{'convert s':>11}{'(CPU s)':>9}{'peak MB':>9}{'(imports)':>11}{'compare s':>11}"
     )
-    rows = [_apart(name) for name in wanted]
+    rows = [] if arguments.no_outputs else [_apart(name) for name in wanted]
     passed = all(row is not None and row.passed for row in rows)
     if not arguments.no_segmentation:
         from weights.full_segmentation import compare
@@ -77,7 +81,8 @@ def _apart(name: str) -> Row | None:
     row = Row(**json.loads(done.stdout.splitlines()[-1]))
     print(
         f"{row.name:36}{row.parameters:>12,}{row.file_mb:9.0f}{row.difference:11.2e} of "
-        f"{row.scale:<5.3g}{row.convert_seconds:11.1f}{row.peak_mb:9.0f}{row.base_mb:11.0f}"
+        f"{row.scale:<5.3g}{row.convert_seconds:11.1f}{row.convert_cpu_seconds:9.1f}"
+        f"{row.peak_mb:9.0f}{row.base_mb:11.0f}"
         f"{row.compare_seconds:11.1f}  {'pass' if row.passed else 'FAIL'}",
         flush=True,
     )
@@ -96,9 +101,10 @@ def _one(name: str) -> int:
     try:
         path = make(source, config, folder / "published")
         files = [path] if path.is_file() else list(path.glob("*.safetensors"))
-        base, _ = _measured("import ovs_jax.cli.convert")
+        base, _, _ = _measured("import ovs_jax.cli.convert")
         words = ["convert", source, str(path), str(folder / "ours")]
-        peak, seconds = _measured(f"from ovs_jax.cli.main import main; assert main({words!r}) == 0")
+        program = f"from ovs_jax.cli.main import main; assert main({words!r}) == 0"
+        peak, seconds, cpu_seconds = _measured(program)
         shutil.rmtree(folder / "ours")
         started = time.monotonic()
         conversion = convert(source, path)
@@ -111,6 +117,7 @@ def _one(name: str) -> int:
             worst.difference,
             worst.scale,
             seconds,
+            cpu_seconds,
             peak,
             base,
             time.monotonic() - started,
@@ -122,13 +129,13 @@ def _one(name: str) -> int:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _measured(program: str) -> tuple[float, float]:
-    """Peak resident memory in MB and wall seconds of a Python program, on Linux."""
+def _measured(program: str) -> tuple[float, float, float]:
+    """Peak resident memory in MB, wall and CPU seconds of a Python program, on Linux."""
     # Not `resource`: what it tells of a child counts the parent's memory at the fork.
     report = (
-        "import re, sys; "
+        "import re, sys, time; "
         "found = re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read()); "
-        "print(found.group(1), file=sys.stderr)"
+        "print(found.group(1), time.process_time(), file=sys.stderr)"
     )
     started = time.monotonic()
     done = subprocess.run(
@@ -141,7 +148,8 @@ def _measured(program: str) -> tuple[float, float]:
     seconds = time.monotonic() - started
     if done.returncode:
         raise RuntimeError(done.stderr)
-    return int(done.stderr.splitlines()[-1]) / 1024, seconds
+    kilobytes, cpu_seconds = done.stderr.splitlines()[-1].split()
+    return int(kilobytes) / 1024, seconds, float(cpu_seconds)
 
 
 if __name__ == "__main__":

@@ -25,11 +25,15 @@ class Labels:
 
     Attributes:
       labels: class number of every pixel.
+      scores: of all classes, h w c.
+      groups: how many groups have pixels, over all windows.
       margin: by how much its score leads the second best; 0 where the pixel's group does not lead
         by more than `GROUP_MARGIN`, so that rounding may give it to another.
     """
 
     labels: np.ndarray
+    scores: np.ndarray
+    groups: int
     margin: np.ndarray
 
 
@@ -80,6 +84,7 @@ def segment(
     count = len(classes) + (background is not None)
     total, seen = np.zeros((*size, count)), np.zeros((*size, 1))
     unclear = np.zeros((*size, 1))
+    used: set[int] = set()
     for top in _starts(size[0], window, stride):
         for left in _starts(size[1], window, stride):
             view = pixels[top : top + window, left : left + window]
@@ -98,7 +103,9 @@ def segment(
                 best = table.max(1, keepdims=True)
                 empty = (best < min(background, best.max())).astype(table.dtype)
                 table = np.concatenate([empty, table], 1)
-            total[top : top + window, left : left + window] += table[fine.argmax(-1)]
+            chosen = fine.argmax(-1)
+            used |= set(chosen.ravel().tolist())
+            total[top : top + window, left : left + window] += table[chosen]
             seen[top : top + window, left : left + window] += 1
             best_two = np.sort(fine, axis=-1)[..., -2:]
             close = best_two[..., 1:] - best_two[..., :1] <= GROUP_MARGIN
@@ -106,7 +113,8 @@ def segment(
     scores = bilinear(total / seen, (height, width))
     ranked = np.sort(scores, axis=-1)
     touched = bilinear(unclear, (height, width))[..., 0] > 0
-    return Labels(scores.argmax(-1), np.where(touched, 0, ranked[..., -1] - ranked[..., -2]))
+    margin = np.where(touched, 0, ranked[..., -1] - ranked[..., -2])
+    return Labels(scores.argmax(-1), scores, len(used), margin)
 
 
 def _starts(size: int, window: int, stride: int) -> list[int]:

@@ -21,8 +21,8 @@ from ovs_jax.models.text import BERT_BASE, ROBERTA_BASE, TextConfig
 from ovs_jax.models.vision.config import ClipConfig, VisionConfig
 from ovs_jax.nn import functional
 
-_TEXT = TextConfig(vocabulary=300, length=16, width=64, depth=2, heads=1, hidden=128)
-_BERT = replace(_TEXT, kind="bert", length=40, dropout=0.1)
+_TEXT = TextConfig(vocabulary=300, length=16, width=64, depth=1, heads=1, hidden=128)
+_BERT = replace(_TEXT, kind="bert", length=40, depth=2, dropout=0.1)
 _ENCODER = EncoderConfig(
     image_size=64, patch_size=16, width=128, depths=(2, 1, 1), heads=(2, 2, 2),
     group_tokens=(8, 4, 0), output_groups=(8, 4),
@@ -224,16 +224,19 @@ def _perturbed(model: Any) -> Any:
     return model.eval()
 
 
-def spread(model: Any, pixels: np.ndarray, texts: tuple[np.ndarray, np.ndarray]) -> Any:
-    """Gives a random GroupViT of transformers projections whose outputs differ, as trained ones do.
+def spread(
+    model: Any, vision: Any, pixels: np.ndarray, texts: tuple[np.ndarray, np.ndarray]
+) -> Any:
+    """Makes a random GroupViT of transformers tell parts of a photo, and words, apart.
 
-    Random layers bring all groups, and all texts, close to one direction; then every pixel has one
-    class. The statistics of the projectors' BatchNorm are set to those of some inputs, and the
-    common direction that is left is taken from the last bias.
+    Random layers bring all keys, all groups and all texts close to one direction; then every pixel
+    has one group and one class. What is common is taken away: from the keys of the assignments by
+    their bias, from the projections by the statistics of their BatchNorm and the last bias.
 
     Args:
       model: changed in place.
-      pixels: normalised images of the model's size, n h w 3.
+      vision: the same model for images of the size of ``pixels``; its keys are changed too.
+      pixels: normalised windows of the photo that will be segmented, n h w 3.
       texts: token ids and their mask.
     """
     import torch
@@ -241,8 +244,18 @@ def spread(model: Any, pixels: np.ndarray, texts: tuple[np.ndarray, np.ndarray])
     model.eval()
     images = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())
     ids, mask = torch.from_numpy(texts[0]).long(), torch.from_numpy(texts[1]).int()
+    modules = dict(model.named_modules())
     with torch.no_grad():
-        groups = model.vision_model(pixel_values=images).last_hidden_state
+        for name, layer in vision.named_modules():
+            if not name.endswith("assign.k_proj"):
+                continue
+            keys: list[Any] = []
+            hook = layer.register_forward_hook(lambda *found, to=keys: to.append(found[-1]))
+            vision.vision_model(pixel_values=images)
+            hook.remove()
+            layer.bias.sub_(keys[0].flatten(0, -2).mean(0))
+            modules[name].bias.copy_(layer.bias)
+        groups = vision.vision_model(pixel_values=images).last_hidden_state
         words = model.text_model(input_ids=ids, attention_mask=mask).pooler_output
         inputs = {model.visual_projection: groups.flatten(0, 1), model.text_projection: words}
         for head, x in inputs.items():

@@ -205,9 +205,9 @@ def test_a_photo_gets_the_labels_that_the_librarys_maps_give(
     tokenizer = load_tokenizer(f"clip:{clip_vocabulary}")
     prompts = tokenizer([f"a photo of a {name}." for name in classes], length=16)
     pixels = normalize(photo)
-    crops = np.stack([pixels[y : y + 64, x : x + 64] for y in (0, 70) for x in (0, 90)])
+    crops = np.stack([pixels[y:, x:][:128, :128] for y in (0, -128) for x in (0, -128)])
     library = transformers.GroupViTModel.from_pretrained(published["groupvit-hf"])
-    spread(library, crops, prompts).save_pretrained(tmp_path / "model")
+    spread(library, at_size(library, 128), crops, prompts).save_pretrained(tmp_path / "model")
     words = ["convert", "groupvit-hf", str(tmp_path / "model"), str(tmp_path / "weights")]
     assert main([*words, f"--tokenizer=clip:{clip_vocabulary}"]) == 0
     segmenter = ovs_jax.load(tmp_path / "weights")
@@ -227,5 +227,8 @@ def test_a_photo_gets_the_labels_that_the_librarys_maps_give(
         )
         clear = theirs.margin > TOLERANCE
         assert clear.mean() > 0.9
+        assert theirs.groups > 2
         assert len(np.unique(theirs.labels[clear])) > 1
+        scores = ours.scores.transpose(1, 2, 0)[clear]
+        np.testing.assert_allclose(scores, theirs.scores[clear], rtol=0, atol=TOLERANCE)
         np.testing.assert_array_equal(ours.labels[clear], theirs.labels[clear])
