@@ -62,8 +62,12 @@ def test_stage_2_on_eight_devices_has_the_loss_and_gradients_of_one() -> None:
     weights = spread_weights(config, alone)
     one, metrics = first_step(config, alone, weights, batch)
     many, others = first_step(config, parallel.make_mesh((8, 1, 1)), weights, batch)
+    # A part may differ by as much as the loss: embeddings carry the rounding of BatchNorm's sums.
+    loss = float(metrics["loss"])
     for name in ("loss", "loss/contrastive", "loss/entity", "loss/mask"):
-        np.testing.assert_allclose(others[name], metrics[name], rtol=1e-6, err_msg=name)
+        np.testing.assert_allclose(
+            others[name], metrics[name], rtol=0, atol=1e-6 * loss, err_msg=name
+        )
     # After one step the first moment is a tenth of the clipped gradient. Some gradients are zero in
     # real arithmetic (a bias before BatchNorm, of keys): what is there is rounding.
     gradients = functional.paths(one["optimizer"][1].mu)
@@ -85,7 +89,7 @@ def test_stage_2_on_eight_devices_has_the_loss_and_gradients_of_one() -> None:
 def test_with_tiles_no_array_has_every_image_against_every_text() -> None:
     def largest(tile: int) -> bool:
         config = resolve("ovsegmentor/stage1:smoke")
-        config = replace(config, batch_size=24, objective=replace(config.objective, tile=tile))
+        config = replace(config, batch_size=40, objective=replace(config.objective, tile=tile))
         batches = experiment.open_batches(config, load_tokenizer(config.data.tokenizer))
         batch = next(batches)
         batches.close()
