@@ -71,14 +71,15 @@ def test_stage_2_on_eight_devices_has_the_loss_and_gradients_of_one() -> None:
     # After one step the first moment is a tenth of the clipped gradient. Some gradients are zero in
     # real arithmetic (a bias before BatchNorm, of keys): what is there is rounding.
     gradients = functional.paths(one["optimizer"][1].mu)
-    nothing = 1e-6 * float(optax.tree.norm(one["optimizer"][1].mu))
+    together = float(optax.tree.norm(one["optimizer"][1].mu))
+    nothing, floor = 1e-6 * together, 1e-7 * together  # as in test_step
     compared = 0
     for path, other in functional.paths(many["optimizer"][1].mu).items():
         if np.linalg.norm(gradients[path]) < nothing:
             assert np.linalg.norm(other) < nothing, path
         else:
             difference = np.linalg.norm(other - gradients[path])
-            assert difference <= 1e-5 * np.linalg.norm(gradients[path]), path
+            assert difference <= 1e-5 * np.linalg.norm(gradients[path]) + floor, path
             compared += 1
     assert compared > 0.9 * len(gradients)
     for path, array in functional.paths(one["stats"]).items():
