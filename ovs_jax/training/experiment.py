@@ -3,7 +3,7 @@
 import json
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -171,10 +171,10 @@ def discard_fruitless(workdir: Path, *, before: frozenset[Path]) -> None:
         folder.rmdir()
 
 
-def make_mesh(config: RunConfig) -> Mesh:
-    """The mesh of a run, checked against its batch."""
+def make_mesh(config: RunConfig, *, devices: Sequence[Any] | None = None) -> Mesh:
+    """The mesh of a run, over all devices or those given, checked against its batch."""
     sizes = config.parallel
-    mesh = parallel.make_mesh((sizes.data, sizes.fsdp, sizes.tensor))
+    mesh = parallel.make_mesh((sizes.data, sizes.fsdp, sizes.tensor), devices=devices)
     parts = parallel.batch_shards(mesh) * config.step.accumulate
     if config.batch_size % parts:
         raise ValueError(
