@@ -11,7 +11,7 @@ without.)
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -33,12 +33,14 @@ from ovs_jax.data.pairing import EntityIndex
 from ovs_jax.data.records import Source
 from ovs_jax.data.remembered import Remembered
 from ovs_jax.data.square import CenteredSquare
+from ovs_jax.data.text_lengths import cut_texts, fitting_length, needed_length
 from ovs_jax.text.entities import RULES, EntityVocabulary, entity_rule
 from ovs_jax.text.tagged_nouns import require_tagger
 from ovs_jax.text.tokenizers import Tokenizer
 from ovs_jax.typing import Batch
 
 AUGMENTATIONS = ("stage1", "stage2", "none")
+PADDINGS = ("original", "buckets")
 
 _LAST_STEP = 2**31 - 1
 _JUDGED_AFTER = 1000
@@ -53,6 +55,8 @@ class PipelineConfig:
       batch_size: records a step, over all processes.
       image_size: side of the square images, in pixels.
       text_length: tokens a text.
+      text_lengths: ``original`` pads every text to ``text_length``; ``buckets`` cuts each batch to
+        the smallest of `data.text_lengths.LENGTHS` that holds its texts.
       fields: entries of a batch: ``image``, ``caption``, ``prompts``, ``question``, ``answer``,
         ``cross_image``, ``cross_entity``. With one of the last four, records whose caption has no
         entity are left out, as the published training data was. Of labelled images ``image``,
@@ -77,6 +81,7 @@ class PipelineConfig:
     image_size: int
     text_length: int
     fields: tuple[str, ...] = ("image", "caption")
+    text_lengths: str = "original"
     augmentation: str = "stage1"
     prompt_count: int = 3
     prompt_words: str = "nouns"
@@ -99,6 +104,7 @@ class PipelineConfig:
         _one_of("augmentation", self.augmentation, AUGMENTATIONS)
         _one_of("entity_rule", self.entity_rule, RULES)
         _one_of("prompt_words", self.prompt_words, PROMPT_WORDS)
+        _one_of("text_lengths", self.text_lengths, PADDINGS)
         least = {"batch_size": 1, "image_size": 1, "text_length": 2, "prompt_count": 1, "seed": 0}
         least |= {"slices": 0, "workers": 0, "threads": 0, "prefetch": 1, "process_count": 1}
         for name, smallest in least.items():
@@ -158,7 +164,18 @@ class TrainingBatches(grain.DatasetIterator[Batch]):
       bad: how many records it passed over, by reason.
     """
 
-    def __init__(self, builder: Builder, config: PipelineConfig):
+    def __init__(
+        self, builder: Builder, config: PipelineConfig, *, agree: Callable[[int], int] = int
+    ):
+        """Begins at step 0.
+
+        Args:
+          builder: of the batches.
+          config: what they hold.
+          agree: gives the largest of the numbers that the processes of the run call it with, each
+            once a step. Texts are cut to the same length in all parts of a batch, and no process
+            sees the parts of the others.
+        """
         super().__init__()
         self.records = builder.mixture.records
         self.step = 0
@@ -166,6 +183,7 @@ class TrainingBatches(grain.DatasetIterator[Batch]):
         self.bad: Counter[str] = Counter()
         self._builder = builder
         self._config = config
+        self._agree = agree
         self._ahead: grain.DatasetIterator[BuiltBatch] | None = None
 
     @property
@@ -185,6 +203,9 @@ class TrainingBatches(grain.DatasetIterator[Batch]):
         self.seen += len(self._builder.slots)
         if bad:
             self._count(bad)
+        if self._config.text_lengths == "buckets":
+            needed = self._agree(needed_length(batch))
+            batch = cut_texts(batch, fitting_length(needed, most=self._config.text_length))
         return {name: batch[name] for name in self._config.fields}  # workers sort them
 
     def get_state(self) -> dict[str, Any]:
@@ -319,6 +340,7 @@ def mixed_batches(
     *,
     vocabulary: EntityVocabulary | None = None,
     augment: Augmentation | None = None,
+    agree: Callable[[int], int] = int,
 ) -> TrainingBatches:
     """The batches of a run on several sets, each with the same number of slots in every batch.
 
@@ -328,6 +350,7 @@ def mixed_batches(
       config: what batches hold.
       vocabulary: what counts as an entity; the published list if none is given.
       augment: takes the place of ``config.augmentation``.
+      agree: how the processes agree on a number, as in `TrainingBatches`.
 
     Returns:
       An endless iterator of this process's part of every batch; close it to end its workers.
@@ -369,7 +392,7 @@ def mixed_batches(
         rule=rule,
         slots=range(part * config.process_index, part * (config.process_index + 1)),
     )
-    return TrainingBatches(builder, config)
+    return TrainingBatches(builder, config, agree=agree)
 
 
 def augmentation(name: str, size: int) -> Augmentation:

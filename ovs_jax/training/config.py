@@ -52,6 +52,10 @@ class DataConfig:
       remember: whether records stay in memory once they are read or drawn.
       tokenizer: ``synthetic``, ``wordpiece:FILE``, ``clip:PATH`` or ``roberta:FOLDER``.
       text_length: tokens a text, longer ones are cut.
+      text_lengths: ``original`` pads every text to ``text_length``, as published; ``buckets`` pads
+        a batch to the smallest of 16, 24, 32, 48 and 77 tokens that holds its texts. That changes
+        nothing but the time a step takes, and is refused where it would
+        (`experiment.check_padding`).
       augmentation: ``stage1``, ``stage2`` or ``none``.
       prompt_count: noun prompts a caption, for the multi-label loss.
       prompt_words: what noun prompts name: the caption's ``nouns`` by lexicon, its ``nltk_nouns``
@@ -80,6 +84,7 @@ class DataConfig:
     remember: bool = False
     tokenizer: str = "synthetic"
     text_length: int = 32
+    text_lengths: Literal["original", "buckets"] = "original"
     augmentation: str = "stage1"
     prompt_count: int = 3
     prompt_words: PromptWords = "nouns"

@@ -34,6 +34,7 @@ from ovs_jax.training import state as states
 from ovs_jax.training.checkpoint import FOLDER as CHECKPOINTS
 from ovs_jax.training.config import DataConfig, EvaluationConfig, RunConfig, SetConfig
 from ovs_jax.training.loop import LoopConfig, Outcome, Scores
+from ovs_jax.training.objectives import CaptionObjective
 from ovs_jax.training.resume import Checkpoints
 from ovs_jax.training.schedule import ScheduleConfig, warmup_cosine
 from ovs_jax.training.start import start
@@ -241,6 +242,8 @@ def open_batches(config: RunConfig, tokenizer: Tokenizer) -> TrainingBatches:
             f"data.text_length: expected at most model.text.length = {model.text.length}, got "
             f"{data.text_length}"
         )
+    if data.text_lengths == "buckets":
+        check_padding(config.objective, model)
     fields = ["image", "caption"]
     fields += ["prompts"] if config.objective.multi_label else []
     fields += ["question", "answer"] if config.objective.entity else []
@@ -249,6 +252,7 @@ def open_batches(config: RunConfig, tokenizer: Tokenizer) -> TrainingBatches:
         batch_size=config.batch_size,
         image_size=model.encoder.image_size,
         text_length=data.text_length,
+        text_lengths=data.text_lengths,
         fields=tuple(fields),
         augmentation=data.augmentation,
         prompt_count=data.prompt_count,
@@ -265,7 +269,26 @@ def open_batches(config: RunConfig, tokenizer: Tokenizer) -> TrainingBatches:
         process_count=jax.process_count(),
     )
     sets, vocabulary = open_sets(data)
-    return mixed_batches(sets, tokenizer, pipeline, vocabulary=vocabulary)
+    agree = parallel.Agreement("text_length").largest
+    return mixed_batches(sets, tokenizer, pipeline, vocabulary=vocabulary, agree=agree)
+
+
+def check_padding(objective: CaptionObjective, model: registry.CaptionModelConfig) -> None:
+    """Refuses to cut padding that something of the run looks at.
+
+    Raises:
+      ValueError: names what looks at it, and what to set.
+    """
+    if objective.project_tokens:
+        raise ValueError(
+            "data.text_lengths: got 'buckets', but the running statistics of the text projector "
+            "see padded tokens; set objective.project_tokens=false, or keep 'original'"
+        )
+    if objective.entity and not getattr(model, "mask_padding", True):
+        raise ValueError(
+            "data.text_lengths: got 'buckets', but the entity decoder attends to padded tokens; "
+            "set model.mask_padding=true, or keep 'original'"
+        )
 
 
 def open_sets(data: DataConfig) -> tuple[list[ImageTextSet], EntityVocabulary | None]:
