@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ovs_jax.data.synthetic import WorldConfig
+from ovs_jax.training.guards import GuardConfig
 from ovs_jax.training.objectives import CaptionObjective
 from ovs_jax.training.optimizer import OptimizerConfig
 from ovs_jax.training.resume import CheckpointConfig
@@ -55,7 +56,7 @@ class DataConfig:
       text_lengths: ``original`` pads every text to ``text_length``, as published; ``buckets`` pads
         a batch to the smallest of 16, 24, 32, 48 and 77 tokens that holds its texts. That changes
         nothing but the time a step takes, and is refused where it would
-        (`experiment.check_padding`).
+        (`CaptionObjective.check_padding_unseen`).
       augmentation: ``stage1``, ``stage2`` or ``none``.
       prompt_count: noun prompts a caption, for the multi-label loss.
       prompt_words: what noun prompts name: the caption's ``nouns`` by lexicon, its ``nltk_nouns``
@@ -206,6 +207,7 @@ class RunConfig:
       checkpoint: when to save and what to keep.
       init: weights to start from.
       evaluation: scores during training.
+      guards: when to give up.
     """
 
     model: dict[str, Any]
@@ -223,6 +225,7 @@ class RunConfig:
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     init: InitConfig = field(default_factory=InitConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    guards: GuardConfig = field(default_factory=GuardConfig)
 
     def __post_init__(self) -> None:
         if (self.steps > 0) == (self.epochs > 0):

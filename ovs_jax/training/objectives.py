@@ -127,6 +127,27 @@ class CaptionObjective:
                 f"batch at once, got {self.tile}"
             )
 
+    def check_padding_unseen(self, model: Any) -> None:
+        """Refuses a model whose loss or statistics depend on how far texts are padded.
+
+        Args:
+          model: the model's config.
+
+        Raises:
+          ValueError: names what looks at padding, and what to set.
+        """
+        if self.project_tokens:
+            raise ValueError(
+                "data.text_lengths: got 'buckets', but the running statistics of the text "
+                "projector see padded tokens; set objective.project_tokens=false, or keep "
+                "'original'"
+            )
+        if self.entity and not model.mask_padding:
+            raise ValueError(
+                "data.text_lengths: got 'buckets', but the entity decoder attends to padded "
+                "tokens; set model.mask_padding=true, or keep 'original'"
+            )
+
     def __call__(
         self, model: Any, batch: Batch, key: Key[Array, ""] | None
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:

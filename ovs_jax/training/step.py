@@ -55,10 +55,10 @@ def make_step(
       config: precision, accumulation and seed.
 
     Returns:
-      A function ``(state, batch) -> (state, metrics)`` that takes the state's memory over.
-      ``metrics`` holds float32 scalars: ``loss``, the objective's own, ``gradient_norm`` before
-      clipping, ``learning_rate``, and ``finite`` (1, or 0 where the loss or a gradient is not
-      finite).
+      A function ``(state, batch) -> (state, metrics)`` that takes the state's memory over. Where
+      the loss or a gradient is not finite, nothing but ``step`` is changed. ``metrics`` holds
+      float32 scalars: ``loss``, the objective's own, ``gradient_norm`` before clipping,
+      ``learning_rate``, and ``finite`` (1, or 0 where there was no update).
 
     Raises:
       ValueError: an unknown dtype or an impossible number of parts.
@@ -93,18 +93,17 @@ class _Program:
         params = optimizer.join(jax.tree.map(jnp.add, trainable, updates), frozen)
         params = follow(params, self.config.momentum)
         norm = optax.tree.norm(grads)
+        finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
         metrics |= {
             "gradient_norm": norm,
             "learning_rate": jnp.asarray(plan.schedule(state["step"])),
-            "finite": (jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)).astype(jnp.float32),
+            "finite": finite.astype(jnp.float32),
         }
-        new = {
-            "params": params,
-            "stats": stats,
-            "optimizer": moments,
-            "step": state["step"] + 1,
-        }
-        return new, metrics
+        new = {"params": params, "stats": stats, "optimizer": moments}
+        old = {name: state[name] for name in new}
+        kept = jax.tree.map(lambda one, other: jnp.where(finite, one, other), new, old)
+        # Batches and noise follow the step, so it counts those without an update too.
+        return {**kept, "step": state["step"] + 1}, metrics
 
     def _gradients(
         self, trainable: functional.Tree, frozen: functional.Tree, state: State, batch: Batch

@@ -154,15 +154,18 @@ def test_bfloat16_computes_near_float32_and_keeps_the_state_in_float32() -> None
     np.testing.assert_allclose(metrics["loss"], exact["loss"], rtol=2e-2)
 
 
-def test_a_loss_that_is_not_finite_is_flagged() -> None:
+def test_a_step_that_is_not_finite_changes_nothing_but_the_step() -> None:
     plan = make_plan()
     step = make_step(plan, objective, StepConfig())
     rows = batch()
     state, metrics = step(states.scratch(plan, 3), parallel.shard_batch(rows, plan.mesh))
     assert metrics["finite"] == 1
+    before = jax.device_get(state)
     rows["image"][0] = np.inf
-    _, metrics = step(state, parallel.shard_batch(rows, plan.mesh))
+    after, metrics = step(state, parallel.shard_batch(rows, plan.mesh))
     assert metrics["finite"] == 0
+    assert after.pop("step") == before.pop("step") + 1
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(after), before)
 
 
 def test_impossible_settings_are_refused() -> None:

@@ -135,6 +135,4 @@ def test_padding_no_further_than_the_longest_text_changes_nothing(encoder):
     long = encoder.run(encoder.ids)
     short = jax.jit(encoder.encode)(encoder.params, encoder.ids[:, :7], MASK[:, :7])
     np.testing.assert_allclose(short.pooled, long.pooled, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(
-        short.tokens[MASK[:, :7]], long.tokens[MASK], rtol=1e-5, atol=1e-6
-    )
+    np.testing.assert_allclose(short.tokens[MASK[:, :7]], long.tokens[MASK], rtol=1e-5, atol=1e-6)
