@@ -7,9 +7,9 @@
 
 Steps are those of the experiments ``ovsegmentor/stage1`` and ``ovsegmentor/stage2`` on random
 images and texts, without the input pipeline. A time is the median of the repeats after warm-up.
-Model FLOPs are counted by hand (what is counted stands in ``benchmark/flops.py``) and printed
-beside XLA's own count, which has elementwise operations too and counts the body of a loop once. On
-an accelerator with a published peak, utilisation is model FLOP/s over that peak. On Linux, a CPU
+Model FLOPs are counted by hand (what is counted stands in ``ovs_jax/training/flops.py``) and
+printed beside XLA's own, which has elementwise operations too and counts the body of a loop once.
+On an accelerator with a published peak, utilisation is model FLOP/s over that peak. On Linux, a CPU
 case's peak memory is that of the timed repeats; on accelerators it is that of the process so far.
 """
 
@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import machine, measure
+
+from ovs_jax import chips
 
 TEXT_LENGTHS = "text_lengths"
 CASES = ("stage1", "stage2", "evaluation")
@@ -43,7 +45,7 @@ def run_case(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     parts = measure.in_turn(case.parts, warm_up=1, repeats=arguments.repeats) if case.parts else {}
     rate = case.flops.total / times.median
     devices = 1 if name == cases.EVALUATION else jax.device_count()
-    peak = machine.peak_flops(device.device_kind, case.dtype)
+    peak = chips.peak_flops(device.device_kind, case.dtype)
     return {
         "case": name,
         "what": case.what,

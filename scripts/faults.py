@@ -175,7 +175,8 @@ class Laboratory:
         """corrupt shard"""
         source = self.folder / "shards"
         if not source.exists():
-            lives.fork(lambda: _make_shards(self.folder / "photos", source), source / ".log").wait()
+            log = self.folder / "ingest.log"
+            lives.fork(lambda: _make_shards(self.folder / "photos", source), log).wait()
         damaged = self.folder / f"shards{index}"
         shutil.copytree(source, damaged)
         file = sorted(damaged.glob("*.array_record"))[0]

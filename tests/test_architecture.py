@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "typing": set(),
     "interpolation": {"typing"},
     "mapping": set(),
+    "chips": set(),
     "nn": {"typing", "interpolation"},
     "losses": {"typing", "interpolation"},
     "text": {"typing"},
@@ -36,11 +37,12 @@ MAY_IMPORT = {
     },
     "training": {
         *ARRAYS, "models", "parallel", "data", "text", "viz", "losses", "evaluation",
-        "conversion",
+        "conversion", "chips",
     },
+    "planning": {*ARRAYS, "models", "parallel", "training", "chips"},
 }  # fmt: skip
 TOP = {"api", "cli", "demo", "__main__", "__init__"}
-WITHOUT_JAX = {"data", "text", "viz", "typing", "mapping", "interpolation"}
+WITHOUT_JAX = {"data", "text", "viz", "typing", "mapping", "interpolation", "chips"}
 FORBIDDEN_NNX = {
     "jit", "grad", "value_and_grad", "scan", "vmap", "remat", "cond", "Optimizer", "metrics",
     "state", "update", "split", "merge", "view", "to_pure_dict", "eval_shape",

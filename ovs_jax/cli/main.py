@@ -18,6 +18,7 @@ COMMANDS = {
     "segment": "segment photos with words",
     "data": "look at data, and prepare it",
     "convert": "take published weights in, and give weights out",
+    "plan": "tell what a training step needs of a machine, before it is rented",
     "zoo": "list the public weights that are known",
 }
 DESCRIPTION = """\

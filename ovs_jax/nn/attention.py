@@ -1,13 +1,22 @@
 """Multi-head attention with separate query, key, value and output projections."""
 
+import logging
+from functools import cache
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Key
 
+from ovs_jax.nn.execution import AttentionName, Executed
 from ovs_jax.nn.stochastic import dropout
 
+logger = logging.getLogger(__name__)
+
 KERNEL_DEVIATION = 0.02
+MOST_CHANNELS = 128
+"""Of a head, on every GPU that cuDNN's attention runs on; Hopper takes 256."""
 KERNEL_INIT = nnx.initializers.truncated_normal(KERNEL_DEVIATION)
 
 
@@ -23,7 +32,61 @@ def linear(
     return nnx.Linear(inputs, outputs, use_bias=bias, kernel_init=kernel_init, rngs=rngs)
 
 
-class Attention(nnx.Module):
+def attend(
+    query: Float[Array, "b q h c"],
+    key: Float[Array, "b m h c"],
+    value: Float[Array, "b m h c"],
+    *,
+    mask: Bool[Array, "b 1 q m"] | None,
+    implementation: AttentionName,
+) -> Float[Array, "b q h c"]:
+    """Softmax over the keys in float32, whatever the dtype, and the values by it.
+
+    Args:
+      query: what asks, by head.
+      key: what is asked.
+      value: what the answers are made of.
+      mask: True where a query may see a key.
+      implementation: see `nn.execution.Execution`. ``cudnn`` where it cannot be used logs one
+        warning with the reason and computes as ``xla``; ``auto`` does so silently.
+    """
+    if implementation != "xla":
+        obstacle = cudnn_obstacle(query.dtype, query.shape[-1], platform=jax.default_backend())
+        if obstacle is None:
+            try:
+                return jax.nn.dot_product_attention(
+                    query, key, value, mask=mask, implementation="cudnn"
+                )
+            except (ValueError, RuntimeError, NotImplementedError) as error:
+                obstacle = " ".join(str(error).split())
+        if implementation == "cudnn":
+            _warn_once(obstacle)
+    return jax.nn.dot_product_attention(query, key, value, mask=mask, implementation="xla")
+
+
+def cudnn_obstacle(dtype: Any, channels: int, *, platform: str) -> str | None:
+    """Why cuDNN's attention cannot be used, or None if it can.
+
+    Args:
+      dtype: of queries, keys and values.
+      channels: of a head.
+      platform: that of the devices, as JAX calls it.
+    """
+    if platform not in ("gpu", "cuda"):
+        return f"it needs an NVIDIA GPU, and the devices are of the platform '{platform}'"
+    if dtype not in (jnp.bfloat16, jnp.float16):
+        return f"it needs bfloat16 or float16, and step.dtype makes it {jnp.dtype(dtype).name}"
+    if channels % 8 or channels > MOST_CHANNELS:
+        return f"it needs heads of a multiple of 8 and at most {MOST_CHANNELS} channels: {channels}"
+    return None
+
+
+@cache
+def _warn_once(obstacle: str) -> None:
+    logger.warning("step.attention: cudnn cannot be used, computing with xla: %s", obstacle)
+
+
+class Attention(Executed):
     """Scaled dot-product attention (Vaswani et al., 2017, section 3.2).
 
     Args:
@@ -87,7 +150,8 @@ class Attention(nnx.Module):
         if mask is not None:
             mask = jnp.broadcast_to(mask, self._mask_shape(queries, keys))
         if key is None or not self.dropout:
-            answer = jax.nn.dot_product_attention(query, asked, value, mask=mask)
+            chosen = self.execution.attention
+            answer = attend(query, asked, value, mask=mask, implementation=chosen)
         else:
             share = dropout(self._shares(query, asked, mask=mask), self.dropout, key=key)
             answer = jnp.einsum("bhqm,bmhd->bqhd", share.astype(value.dtype), value)

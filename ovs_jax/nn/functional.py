@@ -7,7 +7,7 @@ expressions.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -48,7 +48,7 @@ def abstract(build: Callable[[nnx.Rngs], nnx.Module]) -> tuple[Static, Tree, Tre
     return kept[0], params, stats
 
 
-def bind(static: Static, params: Tree, stats: Tree, *, train: bool = False) -> Any:
+def bind(static: Static, params: Tree, stats: Tree, *, train: bool = False, **views: object) -> Any:
     """Puts a module together inside a traced function.
 
     Args:
@@ -56,6 +56,7 @@ def bind(static: Static, params: Tree, stats: Tree, *, train: bool = False) -> A
       params: the parameters to use, values or tracers.
       stats: the batch statistics to start from.
       train: whether BatchNorm uses (and records) the statistics of the batch it is given.
+      views: what else the modules can be set to, such as ``execution`` (`nn.execution`).
 
     Returns:
       A module that lives as long as the trace. Read what it recorded with `batch_statistics`.
@@ -63,12 +64,35 @@ def bind(static: Static, params: Tree, stats: Tree, *, train: bool = False) -> A
     arrays = jax.tree.map(jnp.asarray, (params, stats))  # statistics are assigned to in place
     module = nnx.merge(static, *map(_indexed, arrays))
     # A model with linear projectors has no BatchNorm to tell.
-    return nnx.view(module, raise_if_not_found=False, use_batch_statistics=train)
+    return nnx.view(module, raise_if_not_found=False, use_batch_statistics=train, **views)
 
 
 def batch_statistics(module: nnx.Module) -> Tree:
     """The batch statistics of a bound module as they are now."""
     return _named(nnx.to_pure_dict(nnx.state(module, nnx.BatchStat)))
+
+
+def stack(modules: Sequence[nnx.Module]) -> tuple[Static, Any]:
+    """Modules that differ in their arrays only, as one.
+
+    Args:
+      modules: at least one.
+
+    Returns:
+      What they have in common, and their arrays with a new first axis; see `unstack`.
+
+    Raises:
+      ValueError: they differ in more.
+    """
+    statics, states = zip(*map(nnx.split, modules), strict=True)
+    if any(static != statics[0] for static in statics):
+        raise ValueError("modules of one loop: expected equal ones, got different sizes or rates")
+    return statics[0], jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+
+
+def unstack(static: Static, arrays: Any) -> Any:
+    """One of the modules of `stack`, from its part of the arrays."""
+    return nnx.merge(static, arrays)
 
 
 def _named(tree: Mapping[Any, Any]) -> Tree:

@@ -22,7 +22,7 @@ def dropout(
 
 
 def drop_path(
-    x: Float[Array, "b *s"], rate: float, *, key: Key[Array, ""] | None
+    x: Float[Array, "b *s"], rate: float | Float[Array, ""], *, key: Key[Array, ""] | None
 ) -> Float[Array, "b *s"]:
     """Drops the residual branch of whole samples (stochastic depth, Huang et al., 2016).
 
@@ -31,11 +31,12 @@ def drop_path(
       rate: the probability of each sample to lose it; what is kept is scaled up by 1 / (1 - rate).
       key: random key; without one, ``x`` comes back as it is.
     """
-    if key is None or rate == 0.0:
+    if key is None or (isinstance(rate, float) and rate == 0.0):
         return x
     shape = (x.shape[0],) + (1,) * (x.ndim - 1)
     keep = jax.random.bernoulli(key, 1.0 - rate, shape)
-    return jnp.where(keep, x / (1.0 - rate), jnp.zeros_like(x))
+    kept = x / jnp.asarray(1.0 - rate, x.dtype)
+    return jnp.where(keep, kept, jnp.zeros_like(x))
 
 
 def split(key: Key[Array, ""] | None, count: int) -> list[Key[Array, ""] | None]:

@@ -43,14 +43,12 @@ class Block(nnx.Module):
         mlp_ratio: float = 4.0,
         activation: ActivationName = "gelu",
         eps: float = VISION_EPS,
-        drop_path: float = 0.0,
         rngs: nnx.Rngs,
     ) -> None:
         self.attention_norm = LayerNorm(width, eps=eps)
         self.attention = Attention(width, heads, rngs=rngs)
         self.mlp_norm = LayerNorm(width, eps=eps)
         self.mlp = Mlp(width, int(width * mlp_ratio), width, activation=activation, rngs=rngs)
-        self.drop_path = drop_path
 
     def __call__(
         self,
@@ -58,12 +56,20 @@ class Block(nnx.Module):
         *,
         mask: Bool[Array, "#b 1 #m m"] | None = None,
         key: Key[Array, ""] | None = None,
+        rate: float | Float[Array, ""] = 0.0,
     ) -> Float[Array, "b m d"]:
-        """Mixes tokens, then channels; ``key`` turns stochastic depth on."""
+        """Mixes tokens, then channels.
+
+        Args:
+          x: the tokens.
+          mask: True where a token may see another.
+          key: random key; without one no branch is dropped.
+          rate: of stochastic depth.
+        """
         first, second = split(key, 2)
         normed = self.attention_norm(x)
-        x = x + drop_path(self.attention(normed, normed, mask=mask), self.drop_path, key=first)
-        return x + drop_path(self.mlp(self.mlp_norm(x)), self.drop_path, key=second)
+        x = x + drop_path(self.attention(normed, normed, mask=mask), rate, key=first)
+        return x + drop_path(self.mlp(self.mlp_norm(x)), rate, key=second)
 
 
 class CrossBlock(nnx.Module):

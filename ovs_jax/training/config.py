@@ -10,7 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ovs_jax.data.synthetic import WorldConfig
+<<<<<<< HEAD
 from ovs_jax.training.guards import GuardConfig
+=======
+from ovs_jax.nn.execution import AttentionName, Remat
+>>>>>>> compute
 from ovs_jax.training.objectives import CaptionObjective
 from ovs_jax.training.optimizer import OptimizerConfig
 from ovs_jax.training.resume import CheckpointConfig
@@ -138,11 +142,18 @@ class StepSettings:
       dtype: ``float32`` or ``bfloat16``.
       accumulate: parts of a batch whose gradients are averaged.
       momentum: of the momentum encoder.
+      remat: what layers keep for the backward pass: ``none`` keeps all it needs, ``dots`` the
+        results of dense layers, ``block`` a layer's input alone.
+      scan: whether equal layers run as a loop, which compiles faster.
+      attention: ``xla``, ``cudnn`` or ``auto``.
     """
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     accumulate: int = 1
     momentum: float = 0.99
+    remat: Remat = "none"
+    scan: bool = False
+    attention: AttentionName = "xla"
 
 
 @dataclass(frozen=True)

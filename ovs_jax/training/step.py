@@ -15,6 +15,7 @@ import optax
 
 from ovs_jax import parallel
 from ovs_jax.nn import functional
+from ovs_jax.nn.execution import AttentionName, Execution, Remat
 from ovs_jax.training import optimizer
 from ovs_jax.training.objectives import Objective
 from ovs_jax.training.state import Plan, State
@@ -36,12 +37,23 @@ class StepConfig:
         loss that is summed over the batch is divided by the number of parts: the result is not that
         of the whole batch at once.
       momentum: weight of the old value when the momentum encoder follows the image encoder.
+      remat: what transformer layers keep for the backward pass; see `nn.execution.Execution`.
+      scan: whether equal layers run as a loop; see there.
+      attention: how attention is computed; see there.
     """
 
     seed: int = 0
     dtype: str = "float32"
     accumulate: int = 1
     momentum: float = 0.99
+    remat: Remat = "none"
+    scan: bool = False
+    attention: AttentionName = "xla"
+
+    @property
+    def execution(self) -> Execution:
+        """How the layers of the model are run."""
+        return Execution(self.remat, self.scan, self.attention)
 
 
 def make_step(
@@ -139,7 +151,9 @@ class _Program:
     ) -> tuple[jax.Array, tuple[Metrics, functional.Tree]]:
         dtype = DTYPES[self.config.dtype]
         params = lower_precision(optimizer.join(trainable, frozen), dtype)
-        model = functional.bind(self.plan.static, params, stats, train=True)
+        model = functional.bind(
+            self.plan.static, params, stats, train=True, execution=self.config.execution
+        )
         loss, metrics = self.objective(model, lower_precision(batch, dtype), key)
         new_stats = jax.tree.map(
             lambda new, old: new.astype(old.dtype), functional.batch_statistics(model), stats

@@ -17,10 +17,10 @@ import jax
 import numpy as np
 import optax
 
-from benchmark import flops
 from ovs_jax import parallel
 from ovs_jax.models.registry import build, model_config
 from ovs_jax.nn import functional
+from ovs_jax.training import flops
 from ovs_jax.training import state as states
 from ovs_jax.training.objectives import CaptionObjective
 from ovs_jax.training.optimizer import OptimizerConfig

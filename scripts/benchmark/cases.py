@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmark import flops
 from ovs_jax import parallel
 from ovs_jax.cli import config as experiments
 from ovs_jax.evaluation.segmenter import Segmenter, prepare
@@ -17,7 +16,7 @@ from ovs_jax.models import registry
 from ovs_jax.nn import functional
 from ovs_jax.text.class_sets import class_set
 from ovs_jax.text.tokenizers import load_tokenizer
-from ovs_jax.training import experiment
+from ovs_jax.training import experiment, flops
 from ovs_jax.training import state as states
 from ovs_jax.training.config import RunConfig
 from ovs_jax.training.step import StepConfig, make_step

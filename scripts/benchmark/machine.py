@@ -1,4 +1,4 @@
-"""The machine: threads, memory, published peak rates. Importing this does not start JAX."""
+"""The machine: threads and memory. Importing this does not start JAX."""
 
 import os
 import platform
@@ -7,29 +7,6 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-PEAK_TFLOPS: tuple[tuple[str, float, float], ...] = (
-    # A part of the device kind, then dense bfloat16 and float32 rates a chip, from the makers' data
-    # sheets. float32 is at JAX's default precision: TF32 on these GPUs, one bfloat16 pass on TPUs.
-    ("H200", 989.5, 494.7),
-    ("H100 PCIe", 756.0, 378.0),
-    ("H100 NVL", 835.0, 417.5),
-    ("H100", 989.5, 494.7),
-    ("A100", 312.0, 156.0),
-    ("TPU v6", 918.0, 918.0),
-    ("TPU v5 lite", 197.0, 197.0),
-    ("TPU v5e", 197.0, 197.0),
-    ("TPU v5", 459.0, 459.0),
-    ("TPU v4", 275.0, 275.0),
-)
-
-
-def peak_flops(kind: str, dtype: str) -> float | None:
-    """The published peak of a device in FLOP/s, or None where it is not in the table."""
-    for part, bfloat16, float32 in PEAK_TFLOPS:
-        if part.lower() in kind.lower():
-            return {"bfloat16": bfloat16, "float32": float32}[dtype] * 1e12
-    return None
 
 
 def limit_threads(count: int) -> str:

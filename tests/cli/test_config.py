@@ -105,7 +105,7 @@ def test_fields_are_set_by_name_in_their_own_type() -> None:
         [
             "--config.seed=7",
             "--config.optimizer.clip_norm=1",
-            "--config.model.encoder.remat=true",
+            "--config.step.scan=true",
             "--config.model.encoder.depths=[2, 2]",
             "--config.optimizer.rates=[('text_encoder/.*', 0.1)]",
             "--config.data.source=a=b.tsv",
@@ -114,7 +114,7 @@ def test_fields_are_set_by_name_in_their_own_type() -> None:
     )
     assert loaded.seed == 7
     assert loaded.optimizer.clip_norm == 1.0
-    assert loaded.model.encoder.remat is True
+    assert loaded.step.scan is True
     assert loaded.model.encoder.depths == (2, 2)
     assert loaded.optimizer.rates == (("text_encoder/.*", 0.1),)
     assert loaded.data.source == "a=b.tsv"

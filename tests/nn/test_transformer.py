@@ -52,13 +52,13 @@ def attention(params, queries, keys):
 
 @pytest.fixture(scope="module")
 def block():
-    return taken_apart(lambda rngs: Block(WIDTH, HEADS, drop_path=0.5, rngs=rngs))
+    return taken_apart(lambda rngs: Block(WIDTH, HEADS, rngs=rngs))
 
 
 @pytest.fixture(scope="module")
 def run_block(block):
     static, params = block
-    return jax.jit(lambda x, key=None: functional.bind(static, params, {})(x, key=key))
+    return jax.jit(lambda x, key=None: functional.bind(static, params, {})(x, key=key, rate=0.5))
 
 
 def test_a_block_norms_before_attention_and_before_the_mlp(block, run_block):

@@ -29,7 +29,6 @@ class EncoderConfig:
       group_residual: what a segment adds its values to (equation 6): ``groups``, the group tokens,
         which have seen the whole image; or ``tokens``, the mean of the tokens it takes in, so that
         it tells of its own part of the image only.
-      remat: whether a block's activations are computed again in the backward pass.
     """
 
     image_size: int = 224
@@ -45,7 +44,6 @@ class EncoderConfig:
     assignment: Literal["hard", "soft"] = "hard"
     gumbel: bool = True
     group_residual: Literal["groups", "tokens"] = "groups"
-    remat: bool = False
 
     def __post_init__(self) -> None:
         for name in ("image_size", "patch_size", "width", "heads", "output_groups", "patch_hidden"):

@@ -12,6 +12,7 @@ from ovs_jax.models.features import Assignment, ImageFeatures
 from ovs_jax.models.groupvit.config import EncoderConfig
 from ovs_jax.models.groupvit.grouping import TOKEN_MLP_RATIO, GroupingBlock
 from ovs_jax.nn.attention import KERNEL_INIT
+from ovs_jax.nn.execution import Executed, run_layers
 from ovs_jax.nn.norm import LayerNorm
 from ovs_jax.nn.patch import PatchEmbedding
 from ovs_jax.nn.position import PositionEmbedding
@@ -31,7 +32,7 @@ class GroupProjector(nnx.Module):
         return self.mix(self.norm(groups))
 
 
-class Stage(nnx.Module):
+class Stage(Executed):
     """Blocks over image and group tokens together; then, where there are group tokens, grouping."""
 
     def __init__(
@@ -49,9 +50,8 @@ class Stage(nnx.Module):
         self.group_projector = (
             GroupProjector(width, previous, count, rngs=rngs) if count and previous else None
         )
-        self.blocks = nnx.List(
-            Block(width, heads, drop_path=float(rate), rngs=rngs) for rate in rates
-        )
+        self.blocks = nnx.List(Block(width, heads, rngs=rngs) for _ in rates)
+        self.rates = tuple(map(float, rates))
         self.grouping = (
             GroupingBlock(
                 width,
@@ -65,7 +65,6 @@ class Stage(nnx.Module):
             if count
             else None
         )
-        self.remat = config.remat
 
     def __call__(
         self,
@@ -89,9 +88,14 @@ class Stage(nnx.Module):
         count = tokens.shape[1]
         groups = self._start(tokens, previous)
         x = tokens if groups is None else jnp.concatenate([tokens, groups], axis=1)
-        for block, block_key in zip(self.blocks, split(key, len(self.blocks)), strict=True):
-            run = lambda y, k, block=block: block(y, key=k)  # noqa: E731
-            x = jax.checkpoint(run)(x, block_key) if self.remat else run(x, block_key)
+        x = run_layers(
+            self.blocks,
+            x,
+            call=lambda block, y, k, rate: block(y, key=k, rate=rate),
+            execution=self.execution,
+            key=key,
+            rates=self.rates,
+        )
         if self.grouping is None:
             return x, None, None
         merged, assignment = self.grouping(x[:, :count], x[:, count:], gumbel=gumbel)

@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from ovs_jax.models.features import Text, TextFeatures
 from ovs_jax.models.text.config import TextConfig, check_length
 from ovs_jax.nn.attention import KERNEL_INIT, Attention
+from ovs_jax.nn.execution import Executed, run_layers
 from ovs_jax.nn.norm import LayerNorm
 from ovs_jax.nn.stochastic import dropout, split
 from ovs_jax.nn.transformer import Mlp
@@ -41,7 +42,7 @@ class BertLayer(nnx.Module):
         return self.mlp_norm(x + dropout(self.mlp(x), self.dropout, key=second))
 
 
-class Bert(nnx.Module):
+class Bert(Executed):
     """The encoder without its pooler, which neither published model uses.
 
     RoBERTa differs in eps, in having one token type, and in counting positions from the padding id
@@ -65,7 +66,6 @@ class Bert(nnx.Module):
         self.roberta = roberta
         self.padding = ROBERTA_PADDING if roberta else BERT_PADDING
         self.dropout = config.dropout
-        self.remat = config.remat
 
     def positions(self, mask: Bool[Array, "b l"]) -> Int[Array, "b l"]:
         """The position id of every token."""
@@ -97,7 +97,11 @@ class Bert(nnx.Module):
         x = x + self.type_embedding[0][None, None]
         x = dropout(self.embedding_norm(x), self.dropout, key=embedding_key)
         visible = mask[:, None, None, :]
-        for layer, layer_key in zip(self.layers, split(layers_key, len(self.layers)), strict=True):
-            run = lambda y, k, layer=layer: layer(y, mask=visible, key=k)  # noqa: E731
-            x = jax.checkpoint(run)(x, layer_key) if self.remat else run(x, layer_key)
+        x = run_layers(
+            self.layers,
+            x,
+            call=lambda layer, y, k: layer(y, mask=visible, key=k),
+            execution=self.execution,
+            key=layers_key,
+        )
         return TextFeatures(pooled=x[:, 0], tokens=x)

@@ -8,14 +8,14 @@ from jaxtyping import Array, Bool, Int, Key
 from ovs_jax.models.features import Text, TextFeatures
 from ovs_jax.models.text.config import TextConfig, check_length
 from ovs_jax.nn.attention import KERNEL_INIT
+from ovs_jax.nn.execution import Executed, run_layers
 from ovs_jax.nn.norm import LayerNorm
-from ovs_jax.nn.stochastic import split
 from ovs_jax.nn.transformer import Block
 
 EPS = 1e-5
 
 
-class ClipText(nnx.Module):
+class ClipText(Executed):
     """Pre-norm blocks with quick-GELU and a causal mask; padding, being last, is never seen."""
 
     def __init__(self, config: TextConfig, *, rngs: nnx.Rngs) -> None:
@@ -37,7 +37,6 @@ class ClipText(nnx.Module):
             for _ in range(config.depth)
         )
         self.norm = LayerNorm(config.width, eps=EPS)
-        self.remat = config.remat
 
     def __call__(self, text: Text, *, key: Key[Array, ""] | None = None) -> TextFeatures:
         """Encodes texts.
@@ -58,9 +57,13 @@ class ClipText(nnx.Module):
         tokens = jnp.take(self.token_embedding[...], ids, axis=0)
         x = tokens + self.position_embedding[:length][None]
         causal = jnp.tril(jnp.ones((length, length), bool))[None, None]
-        for block, block_key in zip(self.blocks, split(key, len(self.blocks)), strict=True):
-            run = lambda y, k, block=block: block(y, mask=causal, key=k)  # noqa: E731
-            x = jax.checkpoint(run)(x, block_key) if self.remat else run(x, block_key)
+        x = run_layers(
+            self.blocks,
+            x,
+            call=lambda block, y, k: block(y, mask=causal, key=k),
+            execution=self.execution,
+            key=key,
+        )
         x = self.norm(x)
         last = jnp.maximum(mask.sum(1) - 1, 0)
         return TextFeatures(

@@ -20,7 +20,6 @@ class TextConfig:
       heads: attention heads.
       hidden: channels inside the MLPs.
       dropout: rate after the embeddings and every sub-layer, and on attention (BERT and RoBERTa).
-      remat: whether a layer's activations are computed again in the backward pass.
     """
 
     kind: Literal["clip", "bert", "roberta"] = "clip"
@@ -31,7 +30,6 @@ class TextConfig:
     heads: int = 4
     hidden: int = 1024
     dropout: float = 0.0
-    remat: bool = False
 
 
 BERT_BASE = TextConfig(

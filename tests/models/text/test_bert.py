@@ -94,16 +94,6 @@ def test_dropout_acts_only_with_a_key(bert):
     assert np.abs(first - bert.run(bert.ids).tokens).max() > 0.1
 
 
-def test_remat_changes_no_value_and_no_gradient(bert):
-    other = Encoder(replace(CONFIG, remat=True))
-    np.testing.assert_allclose(other.run(bert.ids).tokens, bert.run(bert.ids).tokens, atol=1e-5)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4, rtol=1e-4),
-        other.gradient(),
-        bert.gradient(),
-    )
-
-
 def test_bert_counts_positions_from_zero_and_roberta_kept_tokens_from_two():
     mask = jnp.asarray([[1, 1, 1, 0, 0], [0, 1, 1, 1, 0]], bool)
     for config, expected in (

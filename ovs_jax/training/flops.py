@@ -12,11 +12,14 @@ the losses themselves, the optimizer, and anything computed twice to save memory
 from dataclasses import dataclass
 from typing import Any
 
+from ovs_jax.models import registry
 from ovs_jax.models.groupvit.config import EncoderConfig
 from ovs_jax.models.groupvit.grouping import TOKEN_MLP_RATIO
 from ovs_jax.models.projector import ProjectorConfig
-from ovs_jax.models.registry import ModelConfig
+from ovs_jax.models.registry import CaptionModelConfig
 from ovs_jax.models.text.config import TextConfig
+from ovs_jax.nn import functional
+from ovs_jax.training.config import RunConfig
 from ovs_jax.training.objectives import CaptionObjective
 
 
@@ -29,6 +32,7 @@ class Flops:
 
     @property
     def total(self) -> int:
+        """Both together."""
         return self.forward + self.backward
 
     def __add__(self, other: "Flops") -> "Flops":
@@ -49,14 +53,17 @@ def first(forward: int) -> Flops:
 
 
 def without_gradient(forward: int) -> Flops:
+    """Products of a branch that nothing is differentiated through."""
     return Flops(forward, 0)
 
 
 def linear(rows: int, inputs: int, outputs: int) -> int:
+    """A dense layer."""
     return 2 * rows * inputs * outputs
 
 
 def mlp(rows: int, width: int, hidden: int) -> int:
+    """Two dense layers, there and back."""
     return linear(rows, width, hidden) + linear(rows, hidden, width)
 
 
@@ -67,10 +74,12 @@ def attention(queries: int, keys: int, width: int) -> int:
 
 
 def block(tokens: int, width: int, hidden: int) -> int:
+    """A transformer block."""
     return attention(tokens, tokens, width) + mlp(tokens, width, hidden)
 
 
 def cross_block(queries: int, keys: int, width: int) -> int:
+    """A cross-attention block, whose MLP is four times as wide."""
     return attention(queries, keys, width) + mlp(queries, width, 4 * width)
 
 
@@ -81,12 +90,14 @@ def token_mlp(inputs: int, outputs: int, width: int) -> int:
 
 
 def grouping(tokens: int, group_tokens: int, groups: int, width: int) -> int:
+    """A grouping block: mixing, cross-attention, assignment and MLP."""
     mix = token_mlp(group_tokens, groups, width) + cross_block(groups, tokens, width)
     # Query and output of the groups, key and value of the tokens, the logits and the merging.
     return mix + attention(groups, tokens, width) + mlp(groups, width, 4 * width)
 
 
 def patches(encoder: EncoderConfig, image_size: int) -> int:
+    """The patch embedding of an image."""
     count = (image_size // encoder.patch_size) ** 2
     return linear(count, 3 * encoder.patch_size**2, encoder.width)
 
@@ -108,6 +119,7 @@ def stages(encoder: EncoderConfig, image_size: int) -> int:
 
 
 def text(config: TextConfig, length: int) -> int:
+    """A text through its encoder, padding included."""
     return config.depth * block(length, config.width, config.hidden)
 
 
@@ -123,7 +135,7 @@ def projection(rows: int, inputs: int, config: ProjectorConfig) -> tuple[int, in
     return linear(rows, inputs, config.hidden), linear(rows, config.hidden, config.outputs)
 
 
-def segmentation(config: ModelConfig, image_size: int) -> Flops:
+def segmentation(config: CaptionModelConfig, image_size: int) -> Flops:
     """One window through the image encoder and projector, its groups included; no painting."""
     encoder = config.encoder
     rows = 1 + encoder.output_groups[-1]
@@ -131,8 +143,37 @@ def segmentation(config: ModelConfig, image_size: int) -> Flops:
     return without_gradient(patches(encoder, image_size) + stages(encoder, image_size) + projected)
 
 
+def training_flops(config: RunConfig, *, text_length: int | None = None) -> float:
+    """Model FLOPs of one image with its texts through a run's training step.
+
+    Args:
+      config: of the run, of a model that learns from captions.
+      text_length: tokens that every text is padded to; ``data.text_length`` if not given.
+
+    Returns:
+      FLOPs an image, forward and backward; a step needs ``batch_size`` times as many. Over time and
+      the peak rate of the devices this is the run's model FLOP utilisation.
+
+    Raises:
+      ValueError: the model does not learn from captions, or the objective is not counted.
+    """
+    model = registry.from_dict(config.model)
+    if not isinstance(model, CaptionModelConfig):
+        raise ValueError(f"model.name: the FLOPs of '{registry.model_name(model)}' are not counted")
+    frozen = [(pattern, True) for pattern in config.optimizer.frozen]
+    text_frozen = functional.match(["text_encoder/"], frozen, False)["text_encoder/"]
+    counted = training(
+        model,
+        config.objective,
+        text_length=config.data.text_length if text_length is None else text_length,
+        text_trained=not text_frozen,
+        prompts=config.data.prompt_count,
+    )
+    return float(counted.total)
+
+
 def training(
-    config: ModelConfig,
+    config: CaptionModelConfig,
     objective: CaptionObjective,
     *,
     text_length: int,

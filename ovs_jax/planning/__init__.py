@@ -1,0 +1,1 @@
+"""What a training step needs of a machine that is not there: memory, time, communication."""
