@@ -10,11 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ovs_jax.data.synthetic import WorldConfig
-<<<<<<< HEAD
-from ovs_jax.training.guards import GuardConfig
-=======
 from ovs_jax.nn.execution import AttentionName, Remat
->>>>>>> compute
+from ovs_jax.training.guards import GuardConfig
 from ovs_jax.training.objectives import CaptionObjective
 from ovs_jax.training.optimizer import OptimizerConfig
 from ovs_jax.training.resume import CheckpointConfig

@@ -5,7 +5,6 @@ import logging
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, PartitionSpec
 
 from ovs_jax import parallel
-from ovs_jax.chips import peak_flops
 from ovs_jax.data.benchmarks import open_benchmark
 from ovs_jax.data.index_files import open_index
 from ovs_jax.data.mixture import ImageTextSet
@@ -35,9 +33,8 @@ from ovs_jax.training import loop
 from ovs_jax.training import state as states
 from ovs_jax.training.checkpoint import FOLDER as CHECKPOINTS
 from ovs_jax.training.config import DataConfig, EvaluationConfig, RunConfig, SetConfig
-from ovs_jax.training.flops import training_flops
+from ovs_jax.training.flops import arithmetic
 from ovs_jax.training.loop import LoopConfig, Outcome, Scores
-from ovs_jax.training.meter import Arithmetic
 from ovs_jax.training.resume import Checkpoints
 from ovs_jax.training.schedule import ScheduleConfig, warmup_cosine
 from ovs_jax.training.start import start
@@ -162,24 +159,6 @@ def _train(
         checkpoints.close()
         if failed and jax.process_index() == 0:
             discard_fruitless(workdir, before=before)
-
-
-def arithmetic(config: RunConfig, mesh: Mesh) -> Arithmetic | None:
-    """What utilisation is computed from, or None where the run's FLOPs are not counted."""
-
-    @cache
-    def of_an_image(length: int) -> float:
-        return training_flops(config, text_length=length)
-
-    try:
-        of_an_image(config.data.text_length)
-    except ValueError:
-        return None
-    peak = peak_flops(mesh.devices.flat[0].device_kind, config.step.dtype)
-    return Arithmetic(
-        flops=lambda batch: len(batch["image"]) * of_an_image(batch["caption"]["ids"].shape[-1]),
-        peak=None if peak is None else peak * mesh.size,
-    )
 
 
 def existing(workdir: Path) -> frozenset[Path]:
