@@ -363,3 +363,13 @@ def microbatches(batch: Batch, count: int, *, mesh: Mesh) -> Batch:
         )
 
     return jax.tree.map(cut, batch)
+
+
+def whole_batch(parts: Any, *, mesh: Mesh) -> Any:
+    """The inverse of `microbatches`, for what was computed from its parts, row by row."""
+
+    def join(array: jax.Array) -> jax.Array:
+        rows = array.swapaxes(0, 1).reshape(-1, *array.shape[2:])
+        return jax.lax.with_sharding_constraint(rows, batch_sharding(mesh))
+
+    return jax.tree.map(join, parts)

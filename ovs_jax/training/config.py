@@ -137,7 +137,8 @@ class StepSettings:
 
     Attributes:
       dtype: ``float32`` or ``bfloat16``.
-      accumulate: parts of a batch whose gradients are averaged.
+      accumulate: parts of a batch that are computed one after the other.
+      negatives: ``part`` contrasts a row with those of its part, ``batch`` with all.
       momentum: of the momentum encoder.
       remat: what layers keep for the backward pass: ``none`` keeps all it needs, ``dots`` the
         results of dense layers, ``block`` a layer's input alone.
@@ -147,6 +148,7 @@ class StepSettings:
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     accumulate: int = 1
+    negatives: Literal["part", "batch"] = "part"
     momentum: float = 0.99
     remat: Remat = "none"
     scan: bool = False
