@@ -178,7 +178,7 @@ class _Program:
         def compare(trainable: functional.Tree, pooled: Any) -> Any:
             model, rows = self._bound(trainable, frozen, stats, batch)
             loss, metrics = objective.compare(model, pooled, rows)
-            return loss, (metrics, _statistics(model, stats))
+            return loss, ({"loss": loss} | metrics, _statistics(model, stats))
 
         def carry_on(total: functional.Tree, part: Any) -> tuple[functional.Tree, None]:
             index, rows, pull = part

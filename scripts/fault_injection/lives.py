@@ -112,27 +112,38 @@ class Runs:
 
     def finish(self, name: str, *words: str) -> tuple[str, str]:
         """Goes on to the end. Returns the digest of the end state and what was said."""
-        life = self.start(name, *words, log="last_log")
-        status = life.wait()
-        return (self.digest(name) if status == 0 else f"status {status}"), life.said()
+        workdir, target = self.folder / name, self.folder / f"{name}.digest"
+
+        def work() -> int:
+            status = main(["train", *self.words, f"--workdir={workdir}", *words])
+            target.write_text(digest(workdir) if status == 0 else f"status {status}")
+            return status
+
+        target.unlink(missing_ok=True)
+        life = fork(work, self.folder / f"{name}.last_log")
+        life.wait()
+        return (target.read_text() if target.exists() else "died"), life.said()
 
     def digest(self, name: str) -> str:
-        """Of every bit of the newest checkpoint, and of the loss of every step."""
-        workdir = self.folder / name
+        """Of a run that has ended."""
         target = self.folder / f"{name}.digest"
 
         def work() -> int:
-            step = max(steps(workdir))
-            found = hashlib.sha256()
-            state = checkpoint.read_state(workdir / "checkpoints" / str(step))
-            for path, array in sorted(state.items()):
-                found.update(f"{path} {array.shape} {array.dtype}".encode() + array.tobytes())
-            found.update(json.dumps([step, losses(workdir)]).encode())
-            target.write_text(found.hexdigest()[:16])
+            target.write_text(digest(self.folder / name))
             return 0
 
         status = fork(work, self.folder / f"{name}.digest_log").wait()
         return target.read_text() if status == 0 else f"no digest: {status}"
+
+
+def digest(workdir: Path) -> str:
+    """Of every bit of a run's newest checkpoint, and of the loss of every step."""
+    step = max(steps(workdir))
+    found = hashlib.sha256()
+    for path, array in sorted(checkpoint.read_state(workdir / "checkpoints" / str(step)).items()):
+        found.update(f"{path} {array.shape} {array.dtype}".encode() + array.tobytes())
+    found.update(json.dumps([step, losses(workdir)]).encode())
+    return found.hexdigest()[:16]
 
 
 def steps(workdir: Path) -> list[int]:
