@@ -39,6 +39,13 @@ def published_optimizer(config: Config) -> None:
     config.schedule.reference_batch = 4096
 
 
+def padding_unseen(config: Config) -> None:
+    """Texts as short as a batch allows, and nothing that looks at padding; for OVSegmentor."""
+    config.data.text_lengths = "buckets"
+    config.objective.project_tokens = False
+    config.model.mask_padding = True
+
+
 def synthetic(config: Config) -> None:
     """Training from scratch on the synthetic world, on a CPU."""
     config.batch_size = 128

@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax._src import distributed
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from ovs_jax.nn import functional
@@ -24,6 +25,8 @@ from ovs_jax.typing import Batch
 AXES = ("data", "fsdp", "tensor")
 BATCH_AXES = ("data", "fsdp")
 BATCH = PartitionSpec(BATCH_AXES)
+_PATIENCE = 600_000
+"""Milliseconds that a process waits for the others to say something."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,45 @@ def _given(environment: Mapping[str, str]) -> dict[str, Any]:
     address = found["coordinator_address"]
     counts = {key: int(found[key]) for key in ("num_processes", "process_id")}
     return {"coordinator_address": address, **counts}
+
+
+class Agreement:
+    """Lets the processes of a run agree on small numbers, each as often as the others.
+
+    It goes through the service that the processes have joined by, not through the devices: those
+    would have to finish the step they are at first.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Begins with the first number.
+
+        Args:
+          name: tells what is agreed on, and is used for nothing else.
+        """
+        self._name = name
+        self._round = 0
+
+    def largest(self, number: int) -> int:
+        """The largest number that any process calls this with; waits for all of them."""
+        count, own = jax.process_count(), jax.process_index()
+        if count == 1:
+            return number
+        # The only door to the service; `jax.experimental.multihost_utils` goes through it too.
+        client: Any = distributed.global_state.client
+        self._round += 1
+        path = f"ovs_jax/{self._name}/{self._round}"
+        if own:
+            client.key_value_set(f"{path}/{own}", str(number))
+            return int(client.blocking_key_value_get(f"{path}/all", _PATIENCE))
+        others = [
+            int(client.blocking_key_value_get(f"{path}/{process}", _PATIENCE))
+            for process in range(1, count)
+        ]
+        largest = max(number, *others)
+        client.key_value_set(f"{path}/all", str(largest))
+        # Who has sent a number of this round has read the result of the one before.
+        client.key_value_delete(f"ovs_jax/{self._name}/{self._round - 1}/")
+        return largest
 
 
 def make_mesh(shape: Sequence[int], *, devices: Sequence[Any] | None = None) -> Mesh:
@@ -321,3 +363,13 @@ def microbatches(batch: Batch, count: int, *, mesh: Mesh) -> Batch:
         )
 
     return jax.tree.map(cut, batch)
+
+
+def whole_batch(parts: Any, *, mesh: Mesh) -> Any:
+    """The inverse of `microbatches`, for what was computed from its parts, row by row."""
+
+    def join(array: jax.Array) -> jax.Array:
+        rows = array.swapaxes(0, 1).reshape(-1, *array.shape[2:])
+        return jax.lax.with_sharding_constraint(rows, batch_sharding(mesh))
+
+    return jax.tree.map(join, parts)

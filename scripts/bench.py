@@ -2,6 +2,7 @@
 
     python scripts/bench.py                          ViT-B stage 1, stage 2 and 448 px windows
     python scripts/bench.py --cases stage1 --batch 256 --dtype bfloat16        on an accelerator
+    python scripts/bench.py --cases text_lengths --captions FILE.json          stage 1, texts cut
     python scripts/bench.py --against-torch          GroupViT here and in PyTorch, in turn
 
 Steps are those of the experiments ``ovsegmentor/stage1`` and ``ovsegmentor/stage2`` on random
@@ -22,6 +23,7 @@ from benchmark import machine, measure
 
 from ovs_jax import chips
 
+TEXT_LENGTHS = "text_lengths"
 CASES = ("stage1", "stage2", "evaluation")
 
 
@@ -86,6 +88,35 @@ def case_lines(row: dict[str, Any]) -> list[str]:
     return lines
 
 
+def compare_lengths(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Times stage 1 at the fixed length and at those that real captions need; prints the ratio."""
+    from benchmark import text_lengths
+
+    found = text_lengths.compare(
+        arguments.captions,
+        batch=arguments.batch,
+        repeats=arguments.repeats,
+        dtype=arguments.dtype,
+        smoke=arguments.smoke,
+    )
+    cut = ", ".join(f"{times} at {length}" for length, times in found.lengths.items())
+    print(
+        f"{TEXT_LENGTHS}: {found.what}; {found.tokens:.1f} tokens a caption on average\n"
+        f"  fixed length    {found.original.median:.3f} s (median of {arguments.repeats} batches)\n"
+        f"  cut to fit      {found.buckets.median:.3f} s ({cut})\n"
+        f"  cut / fixed     {found.ratio:.3f} (all batches together)"
+    )
+    return {
+        "case": TEXT_LENGTHS,
+        "batch": arguments.batch,
+        "dtype": arguments.dtype,
+        "seconds_original": found.original.seconds,
+        "seconds_buckets": found.buckets.seconds,
+        "lengths": found.lengths,
+        "ratio": found.ratio,
+    }
+
+
 def compare(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Times GroupViT here and in PyTorch, prints medians and ratios."""
     from benchmark import against_torch
@@ -122,7 +153,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--cases", nargs="+", choices=(*CASES, TEXT_LENGTHS), default=list(CASES))
     parser.add_argument("--batch", type=int, default=8, help="images a step (default 8)")
     parser.add_argument(
         "--dtype",
@@ -132,6 +163,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--repeats", type=int, default=5, help="timed runs (default 5)")
     parser.add_argument("--warm-up", type=int, default=2, help="untimed runs (default 2)")
+    parser.add_argument(
+        "--captions", type=Path, metavar="JSON", help="for text_lengths: lists of captions by key"
+    )
     parser.add_argument("--threads", type=int, help="CPU cores to use; 2 with --against-torch")
     parser.add_argument("--against-torch", action="store_true", help="compare with transformers")
     parser.add_argument("--smoke", action="store_true", help="the nano model, to try the script")
@@ -140,6 +174,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     for name in ("batch", "repeats"):
         if getattr(parsed, name) < 1:
             parser.error(f"--{name}: got {getattr(parsed, name)}, expected at least 1")
+    if TEXT_LENGTHS in parsed.cases and parsed.captions is None:
+        parser.error(f"--cases {TEXT_LENGTHS}: expected --captions with it")
     if parsed.against_torch:
         parsed.threads = parsed.threads or 2
         if parsed.dtype != "float32" or parsed.smoke:
@@ -164,6 +200,9 @@ def main(arguments: list[str] | None = None) -> int:
             rows, facts = compare(parsed)
             environment |= facts
         for name in [] if parsed.against_torch else parsed.cases:
+            if name == TEXT_LENGTHS:
+                rows.append(compare_lengths(parsed))
+                continue
             rows.append(run_case(name, parsed))
             print("\n".join(case_lines(rows[-1])), flush=True)
     except ValueError as error:

@@ -36,6 +36,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
     config.data.sets = tuple({"source": f"data/{name}"} for name in ("gcc3m", "gcc12m", "yfcc14m"))
     config.data.tokenizer = "clip:data/clip"
     config.data.text_length = 77
+    config.data.text_lengths = "buckets"  # its text encoder is causal: no text sees its padding
     config.data.augmentation = "stage1"
     config.data.prompt_count = 3
     config.data.workers = 8

@@ -3,7 +3,7 @@
 Command:   ovs-jax train --config=ovsegmentor/stage2 --workdir=runs/ovsegmentor/stage2
                --config.init.checkpoint=runs/ovsegmentor/stage1
                --config.data.source=CC4M.tsv --config.data.tokenizer=wordpiece:BERT/vocab.txt
-Variants:  :vit_small (ViT-S and RoBERTa), :smoke
+Variants:  :buckets (as in stage 1), :vit_small (ViT-S and RoBERTa), :smoke
 Hardware:  the paper used 8 GPUs of 128 images each.
 Cost:      not measured.
 Expected:  mIoU 53.8 VOC21, 20.4 Context60, 25.1 COCO Object, 5.6 ADE150; :vit_small 44.5, 18.3,
@@ -37,6 +37,8 @@ def get_config(variant: str | None = None) -> ConfigDict:
     config.data.workers = 8
     config.init.checkpoint = "runs/ovsegmentor/stage1"
     config.init.rename = ((r"momentum_encoder/(.*)", r"image_encoder/\1"),)
+    if variant == "buckets":
+        base.padding_unseen(config)
     if variant == "vit_small":
         config.data.tokenizer = "roberta:data/roberta"
-    return base.finish(config, variant, known=("vit_small",))
+    return base.finish(config, variant, known=("buckets", "vit_small"))

@@ -4,8 +4,10 @@ import argparse
 import importlib
 import importlib.util
 import logging
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import ovs_jax
 from ovs_jax.cli.config import OVERRIDE
@@ -60,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     set_up_logging(verbose=parsed.debug)
+    keep_compiled_programs()
     try:
         return parsed.run(parsed)
     except FAULTS as error:
@@ -93,6 +96,17 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     return parser
+
+
+def keep_compiled_programs() -> None:
+    """Lets JAX, which is not imported yet, find the programs that earlier commands compiled.
+
+    They lie in ``ovs_jax`` under XDG_CACHE_HOME or ~/.cache. JAX_COMPILATION_CACHE_DIR names
+    another folder, or none if it is empty.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(cache) / "ovs_jax" / "compiled")
 
 
 def _one_line(error: BaseException) -> str:

@@ -1,8 +1,8 @@
 r"""Train a model, or go on training it, in a folder.
 
 The folder gets config.json, metrics.jsonl and checkpoints/. Give the same command again to resume
-after the run was stopped, in whatever way: the result is the same as if it had not been. Ctrl-C and
-SIGTERM save first (exit status 143).
+after the run was stopped, in whatever way: the result is the same as if it had not been. SIGTERM
+and Ctrl-C save first and tell the step; the exit status is then 0 (see --stopped-status) and 130.
 
 Examples:
   ovs-jax train --list
@@ -26,8 +26,10 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from ovs_jax.cli import config as experiments
 from ovs_jax.mapping import from_mapping
 
-STOPPED = 143
-"""Exit status of a run that was asked to stop and has saved: 128 + SIGTERM."""
+STOPPED = 0
+"""Exit status of a run that SIGTERM or the cluster has stopped, once it has saved."""
+INTERRUPTED = 130
+"""Exit status of a run that Ctrl-C has stopped, once it has saved: 128 + SIGINT, for shells."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +47,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="set a field of the config, such as --config.optimizer.clip_norm=1",
     )
+    parser.add_argument(
+        "--profile", action="store_true", help="write a trace of a few steps to WORKDIR/profile"
+    )
+    parser.add_argument(
+        "--stopped-status",
+        metavar="STATUS",
+        type=int,
+        default=STOPPED,
+        help="exit status after SIGTERM, once the run has saved (default 0); schedulers that take "
+        "0 for the end of the work need another one, such as 143",
+    )
     parser.add_argument("--list", action="store_true", help="print the experiments and stop")
     parser.add_argument("--show", action="store_true", help="print the config and stop")
 
@@ -53,7 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs ``ovs-jax train``.
 
     Returns:
-      0 when the run is finished, `STOPPED` when it was asked to stop before.
+      0 when the run is finished; ``--stopped-status`` or `INTERRUPTED` when it was asked to stop
+      before.
     """
     if arguments.list:
         known = experiments.experiments()
@@ -74,5 +88,10 @@ def run(arguments: argparse.Namespace) -> int:
     from ovs_jax.training.config import RunConfig
 
     with logging_redirect_tqdm():
-        outcome = experiment.run(from_mapping(RunConfig, config.to_dict()), arguments.workdir)
-    return 0 if outcome.finished else STOPPED
+        outcome = experiment.run(
+            from_mapping(RunConfig, config.to_dict()), arguments.workdir, profile=arguments.profile
+        )
+    if outcome.finished:
+        return 0
+    print(f"stopped at step {outcome.step}, which is saved; the same command goes on from there")
+    return INTERRUPTED if outcome.interrupted else arguments.stopped_status

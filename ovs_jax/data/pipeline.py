@@ -11,8 +11,8 @@ without.)
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 import grain
@@ -21,109 +21,25 @@ from absl import flags
 from ovs_jax.data.augment import stage1_augmentation, stage2_augmentation
 from ovs_jax.data.batches import (
     ENTITY_FIELDS,
-    IMAGE_FIELDS,
-    LABEL_FIELDS,
-    TEXT_FIELDS,
     Augmentation,
     BatchBuilder,
     BuiltBatch,
 )
-from ovs_jax.data.mixture import PROMPT_WORDS, ImageTextSet, Mixture, mix, with_entities
+from ovs_jax.data.mixture import ImageTextSet, Mixture, mix, with_entities
 from ovs_jax.data.pairing import EntityIndex
+from ovs_jax.data.pipeline_config import AUGMENTATIONS, PipelineConfig, one_of
 from ovs_jax.data.records import Source
 from ovs_jax.data.remembered import Remembered
 from ovs_jax.data.square import CenteredSquare
-from ovs_jax.text.entities import RULES, EntityVocabulary, entity_rule
+from ovs_jax.data.text_lengths import cut_texts, fitting_length, needed_length
+from ovs_jax.text.entities import EntityVocabulary, entity_rule
 from ovs_jax.text.tagged_nouns import require_tagger
 from ovs_jax.text.tokenizers import Tokenizer
 from ovs_jax.typing import Batch
 
-AUGMENTATIONS = ("stage1", "stage2", "none")
-
 _LAST_STEP = 2**31 - 1
 _JUDGED_AFTER = 1000
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class PipelineConfig:
-    """What batches hold and how they are built.
-
-    Attributes:
-      batch_size: records a step, over all processes.
-      image_size: side of the square images, in pixels.
-      text_length: tokens a text.
-      fields: entries of a batch: ``image``, ``caption``, ``prompts``, ``question``, ``answer``,
-        ``cross_image``, ``cross_entity``. With one of the last four, records whose caption has no
-        entity are left out, as the published training data was. Of labelled images ``image``,
-        ``label`` and ``classes``.
-      augmentation: ``stage1`` or ``stage2`` for the published recipes, ``none`` for a centred crop.
-      prompt_count: noun prompts a caption.
-      prompt_words: what noun prompts name, where there is one set (`mixture.ImageTextSet`).
-      entity_rule: ``corrected`` or ``original``.
-      seed: of order and augmentation.
-      slices: contiguous ranges that the records are cut into; each part of a batch draws from one.
-        0 for as many as there are processes, so that each reads its own range.
-      remember: whether records are kept in memory once read; decoding and augmentation are not.
-      workers: processes that build batches; 0 builds them in this one.
-      threads: threads that build batches, in each process.
-      prefetch: batches that each process keeps ready.
-      max_bad_share: the run stops if a larger share of the records cannot be used.
-      process_index: which slots of the batch to build ...
-      process_count: ... of how many equal parts.
-    """
-
-    batch_size: int
-    image_size: int
-    text_length: int
-    fields: tuple[str, ...] = ("image", "caption")
-    augmentation: str = "stage1"
-    prompt_count: int = 3
-    prompt_words: str = "nouns"
-    entity_rule: str = "corrected"
-    seed: int = 0
-    slices: int = 0
-    remember: bool = False
-    workers: int = 0
-    threads: int = 2
-    prefetch: int = 2
-    max_bad_share: float = 0.05
-    process_index: int = 0
-    process_count: int = 1
-
-    def __post_init__(self) -> None:
-        known = (*IMAGE_FIELDS, *TEXT_FIELDS, *LABEL_FIELDS)
-        unknown = [name for name in self.fields if name not in known]
-        if unknown or not self.fields or len(set(self.fields)) < len(self.fields):
-            raise ValueError(f"fields: expected some of {known}, each once, got {self.fields}")
-        _one_of("augmentation", self.augmentation, AUGMENTATIONS)
-        _one_of("entity_rule", self.entity_rule, RULES)
-        _one_of("prompt_words", self.prompt_words, PROMPT_WORDS)
-        least = {"batch_size": 1, "image_size": 1, "text_length": 2, "prompt_count": 1, "seed": 0}
-        least |= {"slices": 0, "workers": 0, "threads": 0, "prefetch": 1, "process_count": 1}
-        for name, smallest in least.items():
-            if getattr(self, name) < smallest:
-                raise ValueError(f"{name}: expected at least {smallest}, got {getattr(self, name)}")
-        if not 0 <= self.process_index < self.process_count:
-            raise ValueError(
-                f"process_index: expected 0 to {self.process_count - 1}, got {self.process_index}"
-            )
-        if self.batch_size % self.process_count:
-            raise ValueError(
-                f"batch_size: expected a multiple of process_count {self.process_count}, "
-                f"got {self.batch_size}"
-            )
-        if self.slices and self.batch_size % self.slices:
-            raise ValueError(
-                f"slices: expected a divisor of batch_size {self.batch_size}, got {self.slices}"
-            )
-        if not 0 <= self.max_bad_share <= 1:
-            raise ValueError(f"max_bad_share: expected 0 to 1, got {self.max_bad_share}")
-
-
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ValueError(f"{name}: expected one of {known}, got '{value}'")
 
 
 @runtime_checkable
@@ -158,7 +74,18 @@ class TrainingBatches(grain.DatasetIterator[Batch]):
       bad: how many records it passed over, by reason.
     """
 
-    def __init__(self, builder: Builder, config: PipelineConfig):
+    def __init__(
+        self, builder: Builder, config: PipelineConfig, *, agree: Callable[[int], int] = int
+    ):
+        """Begins at step 0.
+
+        Args:
+          builder: of the batches.
+          config: what they hold.
+          agree: gives the largest of the numbers that the processes of the run call it with, each
+            once a step. Texts are cut to the same length in all parts of a batch, and no process
+            sees the parts of the others.
+        """
         super().__init__()
         self.records = builder.mixture.records
         self.step = 0
@@ -166,6 +93,7 @@ class TrainingBatches(grain.DatasetIterator[Batch]):
         self.bad: Counter[str] = Counter()
         self._builder = builder
         self._config = config
+        self._agree = agree
         self._ahead: grain.DatasetIterator[BuiltBatch] | None = None
 
     @property
@@ -185,6 +113,9 @@ class TrainingBatches(grain.DatasetIterator[Batch]):
         self.seen += len(self._builder.slots)
         if bad:
             self._count(bad)
+        if self._config.text_lengths == "buckets":
+            needed = self._agree(needed_length(batch))
+            batch = cut_texts(batch, fitting_length(needed, most=self._config.text_length))
         return {name: batch[name] for name in self._config.fields}  # workers sort them
 
     def get_state(self) -> dict[str, Any]:
@@ -319,6 +250,7 @@ def mixed_batches(
     *,
     vocabulary: EntityVocabulary | None = None,
     augment: Augmentation | None = None,
+    agree: Callable[[int], int] = int,
 ) -> TrainingBatches:
     """The batches of a run on several sets, each with the same number of slots in every batch.
 
@@ -328,6 +260,7 @@ def mixed_batches(
       config: what batches hold.
       vocabulary: what counts as an entity; the published list if none is given.
       augment: takes the place of ``config.augmentation``.
+      agree: how the processes agree on a number, as in `TrainingBatches`.
 
     Returns:
       An endless iterator of this process's part of every batch; close it to end its workers.
@@ -369,12 +302,12 @@ def mixed_batches(
         rule=rule,
         slots=range(part * config.process_index, part * (config.process_index + 1)),
     )
-    return TrainingBatches(builder, config)
+    return TrainingBatches(builder, config, agree=agree)
 
 
 def augmentation(name: str, size: int) -> Augmentation:
     """The image preparation of a name in `AUGMENTATIONS`, for square images of ``size`` pixels."""
-    _one_of("augmentation", name, AUGMENTATIONS)
+    one_of("augmentation", name, AUGMENTATIONS)
     if name == "none":
         return CenteredSquare(size)
     return stage1_augmentation(size) if name == "stage1" else stage2_augmentation(size)

@@ -22,14 +22,15 @@ Sums = Callable[
 ]
 """From unit images, unit texts and the inverse temperature to the log-sum-exp of the logits of each
 image over all texts, and of each text over all images."""
-_product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+"""A matrix product at full float32 precision."""
 
 
 def whole_sums(
     image: Float[Array, "b e"], text: Float[Array, "m e"], scale: Float[Array, ""]
 ) -> tuple[Float[Array, " b"], Float[Array, " m"]]:
     """The sums of a matrix that is held whole; the compiler gathers what lies elsewhere."""
-    logits = scale * _product(image, text.T)
+    logits = scale * product(image, text.T)
     return jax.nn.logsumexp(logits, axis=1), jax.nn.logsumexp(logits, axis=0)
 
 
@@ -50,46 +51,62 @@ def tiled_sums(tile: int, *, axes: tuple[str, ...] = ()) -> Sums:
     """
     if tile < 1:
         raise ValueError(f"tile: expected at least one text, got {tile}")
+    rows, everywhere = PartitionSpec(axes), PartitionSpec()
 
     @jax.custom_vjp
     def sums(image: Array, text: Array, scale: Array) -> tuple[Array, Array]:
         return forward(image, text, scale)[0]
 
     def forward(image: Array, text: Array, scale: Array) -> tuple[Any, Any]:
-        found = _over_ring(_forward, axes, tile, (image, text), scale)
+        found = over_ring(_forward, axes, tile, (image, text), scale, outputs=(rows, rows))
         return tuple(map(sum, found)), (image, text, scale, *found)
 
     def backward(kept: Any, gradients: tuple[Array, Array]) -> tuple[Array, Array, Array]:
-        image, text, scale, rows, columns = kept
-        shared = (image, text, rows, columns, *gradients)
-        return _over_ring(_backward, axes, tile, shared, scale)
+        image, text, scale, over_texts, over_images = kept
+        shared = (image, text, over_texts, over_images, *gradients)
+        outputs = (rows, rows, everywhere)
+        return over_ring(_backward, axes, tile, shared, scale, outputs=outputs)
 
     sums.defvjp(forward, backward)
     return sums
 
 
-def _over_ring(
-    function: Callable[..., Any], axes: tuple[str, ...], tile: int, split: Any, scale: Array
+def over_ring(
+    function: Callable[..., Any],
+    axes: tuple[str, ...],
+    tile: int,
+    split: Any,
+    shared: Any,
+    *,
+    outputs: Any,
 ) -> Any:
-    """Calls a function on every device's part, or on the whole where there is no mesh."""
+    """Calls a function on every device's part, or on the whole where there is no mesh.
+
+    Args:
+      function: of the arrays of ``split``, then ``shared``, with ``tile`` and ``ring``.
+      axes: mesh axes over which the arrays are split.
+      tile: for the function.
+      split: arrays whose rows are split.
+      shared: arrays that every device has whole.
+      outputs: how what comes out is split.
+    """
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or not axes:
-        return function(*split, scale, tile=tile, ring=_Ring((), 1))
+        return function(*split, shared, tile=tile, ring=Ring((), 1))
     devices = 1
     for axis in axes:
         devices *= mesh.shape[axis]
     rows, everywhere = PartitionSpec(axes), PartitionSpec()
-    outputs = (rows, rows) if function is _forward else (rows, rows, everywhere)
     return jax.shard_map(
-        partial(function, tile=tile, ring=_Ring(axes, devices)),
+        partial(function, tile=tile, ring=Ring(axes, devices)),
         mesh=mesh,
         in_specs=(*(rows for _ in split), everywhere),
         out_specs=outputs,
         check_vma=False,
-    )(*split, scale)
+    )(*split, shared)
 
 
-class _Ring:
+class Ring:
     """The devices that blocks of texts visit one after the other."""
 
     def __init__(self, axes: tuple[str, ...], devices: int) -> None:
@@ -126,26 +143,27 @@ def _start(count: int) -> tuple[Array, Array]:
     return jnp.full(count, -jnp.inf), jnp.zeros(count)
 
 
-def _cut(tree: Any, tile: int) -> Any:
+def cut(tree: Any, tile: int) -> Any:
     """The rows of all arrays in parts of at most ``tile``, of equal size."""
     count = jax.tree.leaves(tree)[0].shape[0]
     size = max(n for n in range(1, min(tile, count) + 1) if count % n == 0)
     return jax.tree.map(lambda x: x.reshape(count // size, size, *x.shape[1:]), tree)
 
 
-def _join(tree: Any) -> Any:
+def join(tree: Any) -> Any:
+    """The inverse of `cut`."""
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
 
 
-def _forward(image: Array, text: Array, scale: Array, *, tile: int, ring: _Ring) -> Any:
+def _forward(image: Array, text: Array, scale: Array, *, tile: int, ring: Ring) -> Any:
     def meet(rows: Any, part: Any) -> tuple[Any, Any]:
         text, columns = part
-        logits = scale * _product(image, text.T)
+        logits = scale * product(image, text.T)
         return _add(rows, logits, axis=1), (text, _add(columns, logits, axis=0))
 
     def visited(rows: Any, block: Any) -> tuple[Any, Any]:
-        rows, parts = jax.lax.scan(meet, rows, _cut(block, tile))
-        return rows, _join(parts)
+        rows, parts = jax.lax.scan(meet, rows, cut(block, tile))
+        return rows, join(parts)
 
     rows, (_, columns) = ring.visit(visited, _start(len(image)), (text, _start(len(text))))
     # The two parts stay apart: their sum would round away what the gradient needs.
@@ -162,23 +180,23 @@ def _backward(
     scale: Array,
     *,
     tile: int,
-    ring: _Ring,
+    ring: Ring,
 ) -> tuple[Array, Array, Array]:
     def meet(own: Any, part: Any) -> tuple[Any, Any]:
         image_gradient, scale_gradient = own
         text, text_gradient, columns, column_gradient = part
-        cosine = _product(image, text.T)
+        cosine = product(image, text.T)
         logits = scale * cosine
         share = jnp.exp(logits - rows[0][:, None] - rows[1][:, None]) * row_gradient[:, None]
         share += jnp.exp(logits - columns[0][None] - columns[1][None]) * column_gradient[None]
-        image_gradient += scale * _product(share, text)
-        text_gradient += scale * _product(share.T, image)
+        image_gradient += scale * product(share, text)
+        text_gradient += scale * product(share.T, image)
         scale_gradient += (share * cosine).sum()
         return (image_gradient, scale_gradient), (text, text_gradient, columns, column_gradient)
 
     def visited(own: Any, block: Any) -> tuple[Any, Any]:
-        own, parts = jax.lax.scan(meet, own, _cut(block, tile))
-        return own, _join(parts)
+        own, parts = jax.lax.scan(meet, own, cut(block, tile))
+        return own, join(parts)
 
     (image_gradient, scale_gradient), (_, text_gradient, _, _) = ring.visit(
         visited,

@@ -192,6 +192,22 @@ def read_shapes(folder: Path) -> dict[str, Any]:
     return named_leaves(metadata.tree)
 
 
+def read_state(folder: Path) -> dict[str, np.ndarray]:
+    """Path to value of every array in a step's folder, optimizer and step included.
+
+    Raises:
+      FileNotFoundError: it holds no arrays.
+    """
+    state = epath.Path(folder / "state")
+    if not state.is_dir():
+        raise FileNotFoundError(f"{state} is missing")
+    handler = ocp.PyTreeCheckpointHandler()
+    as_numpy = jax.tree.map(
+        lambda _: ocp.RestoreArgs(restore_type=np.ndarray), handler.metadata(state).tree
+    )
+    return named_leaves(handler.restore(state, args=ocp.args.PyTreeRestore(restore_args=as_numpy)))
+
+
 def _read_weights(folder: Path) -> functional.Tree:
     wanted = functional.nest(
         {

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ovs_jax.data.synthetic import WorldConfig
 from ovs_jax.nn.execution import AttentionName, Remat
+from ovs_jax.training.guards import GuardConfig
 from ovs_jax.training.objectives import CaptionObjective
 from ovs_jax.training.optimizer import OptimizerConfig
 from ovs_jax.training.resume import CheckpointConfig
@@ -53,6 +54,10 @@ class DataConfig:
       remember: whether records stay in memory once they are read or drawn.
       tokenizer: ``synthetic``, ``wordpiece:FILE``, ``clip:PATH`` or ``roberta:FOLDER``.
       text_length: tokens a text, longer ones are cut.
+      text_lengths: ``original`` pads every text to ``text_length``, as published; ``buckets`` pads
+        a batch to the smallest of 16, 24, 32, 48 and 77 tokens that holds its texts. That changes
+        nothing but the time a step takes, and is refused where it would
+        (`CaptionObjective.check_padding_unseen`).
       augmentation: ``stage1``, ``stage2`` or ``none``.
       prompt_count: noun prompts a caption, for the multi-label loss.
       prompt_words: what noun prompts name: the caption's ``nouns`` by lexicon, its ``nltk_nouns``
@@ -81,6 +86,7 @@ class DataConfig:
     remember: bool = False
     tokenizer: str = "synthetic"
     text_length: int = 32
+    text_lengths: Literal["original", "buckets"] = "original"
     augmentation: str = "stage1"
     prompt_count: int = 3
     prompt_words: PromptWords = "nouns"
@@ -131,7 +137,8 @@ class StepSettings:
 
     Attributes:
       dtype: ``float32`` or ``bfloat16``.
-      accumulate: parts of a batch whose gradients are averaged.
+      accumulate: parts of a batch that are computed one after the other.
+      negatives: ``part`` contrasts a row with those of its part, ``batch`` with all.
       momentum: of the momentum encoder.
       remat: what layers keep for the backward pass: ``none`` keeps all it needs, ``dots`` the
         results of dense layers, ``block`` a layer's input alone.
@@ -141,6 +148,7 @@ class StepSettings:
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     accumulate: int = 1
+    negatives: Literal["part", "batch"] = "part"
     momentum: float = 0.99
     remat: Remat = "none"
     scan: bool = False
@@ -209,6 +217,7 @@ class RunConfig:
       checkpoint: when to save and what to keep.
       init: weights to start from.
       evaluation: scores during training.
+      guards: when to give up.
     """
 
     model: dict[str, Any]
@@ -226,6 +235,7 @@ class RunConfig:
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     init: InitConfig = field(default_factory=InitConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    guards: GuardConfig = field(default_factory=GuardConfig)
 
     def __post_init__(self) -> None:
         if (self.steps > 0) == (self.epochs > 0):

@@ -33,6 +33,7 @@ from ovs_jax.training import loop
 from ovs_jax.training import state as states
 from ovs_jax.training.checkpoint import FOLDER as CHECKPOINTS
 from ovs_jax.training.config import DataConfig, EvaluationConfig, RunConfig, SetConfig
+from ovs_jax.training.flops import arithmetic
 from ovs_jax.training.loop import LoopConfig, Outcome, Scores
 from ovs_jax.training.resume import Checkpoints
 from ovs_jax.training.schedule import ScheduleConfig, warmup_cosine
@@ -45,11 +46,12 @@ from ovs_jax.training.writer import FILE as METRICS_FILE
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE = "config.json"
+PROFILE = "profile"
 HELD_OUT = 500
 """Scenes of the synthetic world that are judged where no limit is set."""
 
 
-def run(config: RunConfig, workdir: str | Path) -> Outcome:
+def run(config: RunConfig, workdir: str | Path, *, profile: bool = False) -> Outcome:
     """Trains, or goes on training, in a folder.
 
     Everything that can be wrong with the config or the data is found before anything is written.
@@ -58,6 +60,7 @@ def run(config: RunConfig, workdir: str | Path) -> Outcome:
       config: what to train, on what, how.
       workdir: gets ``config.json``, ``metrics.jsonl`` and ``checkpoints/``; if it holds checkpoints
         the run resumes.
+      profile: whether a trace of a few steps is written to ``profile/`` in the folder.
 
     Returns:
       The last state.
@@ -65,7 +68,8 @@ def run(config: RunConfig, workdir: str | Path) -> Outcome:
     Raises:
       ValueError: the config does not fit itself, the data or the checkpoint.
       FileNotFoundError: data, vocabulary or ``init.checkpoint`` are missing.
-      loop.DivergedError: a loss or gradient was not finite.
+      guards.DivergedError: losses or gradients were not finite too often.
+      guards.DesynchronisedError: the processes hold different parameters.
     """
     check_output_folder(Path(workdir), field="workdir")
     parallel.initialize(config.parallel.distributed)
@@ -76,7 +80,16 @@ def run(config: RunConfig, workdir: str | Path) -> Outcome:
         steps = config.steps or int(config.epochs * batches.steps_per_epoch)
         plan = make_plan(config, mesh, steps=steps, steps_per_epoch=batches.steps_per_epoch)
         scorer = make_scorer(config.evaluation, config.data, plan, tokenizer)
-        return _train(config, Path(workdir), plan, batches, tokenizer, scorer, steps=steps)
+        return _train(
+            config,
+            Path(workdir),
+            plan,
+            batches,
+            tokenizer,
+            scorer,
+            steps=steps,
+            profile=profile,
+        )
     finally:
         batches.close()
 
@@ -90,6 +103,7 @@ def _train(
     scorer: Callable[[State], Scores] | None,
     *,
     steps: int,
+    profile: bool,
 ) -> Outcome:
     description = {
         "config": asdict(config),
@@ -101,6 +115,8 @@ def _train(
         log_every=config.log_every,
         evaluate_every=config.evaluation.every,
         save_every=config.checkpoint.every,
+        guards=config.guards,
+        profile=workdir / PROFILE if profile else None,
     )
     before = existing(workdir)
     checkpoints = Checkpoints(workdir, config.checkpoint, description=description)
@@ -133,6 +149,7 @@ def _train(
             checkpoints=checkpoints,
             writer=writer,
             evaluate=scorer,
+            arithmetic=arithmetic(config, plan.mesh),
         )
         failed = False
         return outcome
@@ -241,6 +258,8 @@ def open_batches(config: RunConfig, tokenizer: Tokenizer) -> TrainingBatches:
             f"data.text_length: expected at most model.text.length = {model.text.length}, got "
             f"{data.text_length}"
         )
+    if data.text_lengths == "buckets":
+        config.objective.check_padding_unseen(model)
     fields = ["image", "caption"]
     fields += ["prompts"] if config.objective.multi_label else []
     fields += ["question", "answer"] if config.objective.entity else []
@@ -249,6 +268,7 @@ def open_batches(config: RunConfig, tokenizer: Tokenizer) -> TrainingBatches:
         batch_size=config.batch_size,
         image_size=model.encoder.image_size,
         text_length=data.text_length,
+        text_lengths=data.text_lengths,
         fields=tuple(fields),
         augmentation=data.augmentation,
         prompt_count=data.prompt_count,
@@ -265,7 +285,8 @@ def open_batches(config: RunConfig, tokenizer: Tokenizer) -> TrainingBatches:
         process_count=jax.process_count(),
     )
     sets, vocabulary = open_sets(data)
-    return mixed_batches(sets, tokenizer, pipeline, vocabulary=vocabulary)
+    agree = parallel.Agreement("text_length").largest
+    return mixed_batches(sets, tokenizer, pipeline, vocabulary=vocabulary, agree=agree)
 
 
 def open_sets(data: DataConfig) -> tuple[list[ImageTextSet], EntityVocabulary | None]:

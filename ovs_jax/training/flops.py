@@ -10,8 +10,12 @@ the losses themselves, the optimizer, and anything computed twice to save memory
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+from jax.sharding import Mesh
+
+from ovs_jax.chips import peak_flops
 from ovs_jax.models import registry
 from ovs_jax.models.groupvit.config import EncoderConfig
 from ovs_jax.models.groupvit.grouping import TOKEN_MLP_RATIO
@@ -20,6 +24,7 @@ from ovs_jax.models.registry import CaptionModelConfig
 from ovs_jax.models.text.config import TextConfig
 from ovs_jax.nn import functional
 from ovs_jax.training.config import RunConfig
+from ovs_jax.training.meter import Arithmetic
 from ovs_jax.training.objectives import CaptionObjective
 
 
@@ -170,6 +175,24 @@ def training_flops(config: RunConfig, *, text_length: int | None = None) -> floa
         prompts=config.data.prompt_count,
     )
     return float(counted.total)
+
+
+def arithmetic(config: RunConfig, mesh: Mesh) -> Arithmetic | None:
+    """What utilisation is computed from, or None where the run's FLOPs are not counted."""
+
+    @cache
+    def of_an_image(length: int) -> float:
+        return training_flops(config, text_length=length)
+
+    try:
+        of_an_image(config.data.text_length)
+    except ValueError:
+        return None
+    peak = peak_flops(mesh.devices.flat[0].device_kind, config.step.dtype)
+    return Arithmetic(
+        flops=lambda batch: len(batch["image"]) * of_an_image(batch["caption"]["ids"].shape[-1]),
+        peak=None if peak is None else peak * mesh.size,
+    )
 
 
 def training(

@@ -4,14 +4,18 @@ For each step:
 
 1. take the next batch (the time this takes is the data wait) and place it on the devices;
 2. start the step; nothing moves between host and devices while it is called;
-3. check the step before: if its loss or gradient was not finite, stop; the last good checkpoint
-   stays, nothing after it is saved;
+3. check the step before: where its loss or gradient was not finite it has had no update; after too
+   many such steps in a row stop, with the last good checkpoint as it is;
 4. every ``log_every`` steps, write the means since the last record;
 5. every ``evaluate_every`` steps and at the end, evaluate and write the scores;
-6. every ``checkpoint.every`` steps, after each evaluation and at the end, save a checkpoint;
-7. if SIGTERM, SIGINT or the cluster asked for it, save and stop.
+6. every ``checkpoint.every`` steps, after each evaluation and at the end, save a checkpoint; while
+   steps are being skipped only at the end and if asked to stop;
+7. every ``guards.checksum_every`` steps, before anything is saved, compare the copies of the
+   parameters;
+8. if SIGTERM, SIGINT or the cluster asked for it, save and stop.
 
-The host runs one step ahead of the devices, which hides reading and placing batches.
+The host runs one step ahead of the devices: while they compute a step, the next batch is read and
+copied to them.
 """
 
 import logging
@@ -20,25 +24,26 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import grain
 import jax
-import numpy as np
 from tqdm import tqdm
 
 from ovs_jax import parallel
+from ovs_jax.training import guards
+from ovs_jax.training.guards import GuardConfig
+from ovs_jax.training.meter import Arithmetic, Meter
 from ovs_jax.training.resume import Checkpoints
 from ovs_jax.training.state import Plan, State
 from ovs_jax.training.step import Metrics
-from ovs_jax.training.writer import Writer, readable
+from ovs_jax.training.trace import Trace
+from ovs_jax.training.writer import Writer
 from ovs_jax.typing import Batch
 
 logger = logging.getLogger(__name__)
-
-COLLAPSED = 0.95
-"""Mean share of an image's patches in one group above which the groups are called collapsed."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +55,16 @@ class LoopConfig:
       log_every: steps between records.
       evaluate_every: steps between evaluations; 0 evaluates at the end only.
       save_every: steps between checkpoints.
+      guards: when to give up.
+      profile: where a trace of a few steps goes; None for no trace.
     """
 
     steps: int
     log_every: int = 50
     evaluate_every: int = 0
     save_every: int = 1000
+    guards: GuardConfig = field(default_factory=GuardConfig)
+    profile: Path | None = None
 
     def __post_init__(self) -> None:
         least = {"steps": 1, "log_every": 1, "save_every": 1, "evaluate_every": 0}
@@ -87,15 +96,13 @@ class Outcome:
       state: the last state.
       step: optimizer steps done.
       finished: False if it was asked to stop early.
+      interrupted: whether it was asked by SIGINT, as Ctrl-C sends it.
     """
 
     state: State
     step: int
     finished: bool
-
-
-class DivergedError(FloatingPointError):
-    """A loss or gradient was not finite."""
+    interrupted: bool = False
 
 
 def train(
@@ -108,6 +115,7 @@ def train(
     checkpoints: Checkpoints,
     writer: Writer,
     evaluate: Callable[[State], Scores] | None = None,
+    arithmetic: Arithmetic | None = None,
 ) -> Outcome:
     """Trains until the last step, or until asked to stop.
 
@@ -120,19 +128,22 @@ def train(
       checkpoints: of this run; every one written holds the iterator as it was after its last batch.
       writer: of this run.
       evaluate: scores a state.
+      arithmetic: of a step, for the log.
 
     Returns:
       The last state, which has been saved.
 
     Raises:
-      DivergedError: a loss or a gradient was not finite.
+      guards.DivergedError: too many steps in a row had a loss or gradient that was not finite.
+      guards.DesynchronisedError: the copies of the parameters differ.
     """
     done = int(state["step"])
     if done >= config.steps:
         logger.info("nothing to do: step %d of %d is done", done, config.steps)
-    meter, asked = _Meter(), _Asked()
+    meter, asked = Meter(useful=writer.life.useful, arithmetic=arithmetic), _Asked()
+    compare, trace = guards.make_comparison(plan), Trace(config.profile, first=done)
     bar = tqdm(total=config.steps, initial=done, unit="step", disable=None, dynamic_ncols=True)
-    with asked.listening(), bar:
+    with asked.listening(), trace, bar:
         while done < config.steps:
             with meter.waiting():
                 batch = next(iterator)
@@ -140,29 +151,35 @@ def train(
             with jax.transfer_guard("disallow"):
                 state, metrics = step_function(state, rows)
             done += 1
-            meter.add(metrics, done, images=len(jax.tree.leaves(rows)[0]))
+            meter.add(metrics, done, batch=rows)
             last = done == config.steps
             stopping = asked.stop or checkpoints.preempted(done)
             evaluating = evaluate is not None and (last or _due(done, config.evaluate_every))
             saving = last or stopping or evaluating or _due(done, config.save_every)
             logging_now = last or _due(done, config.log_every)
-            if not meter.finite(settle=saving or logging_now):
-                raise _diverged(meter, checkpoints)
+            comparing = _due(done, config.guards.checksum_every)
+            newest = saving or logging_now or comparing or trace.due(done)
+            skipped = meter.settle(newest=newest)
+            if len(skipped) > config.guards.most_skipped:
+                raise guards.diverged(skipped, saved=checkpoints.latest_folder)
+            trace.after(done)
             bar.update()
             if logging_now:
                 values = meter.take()
                 writer.write(done, values)
                 bar.set_postfix_str(f"loss {values['loss']:.4g}")
-                _warn_of_collapse(values)
+                guards.warn_of_collapse(values)
+            if comparing:
+                compare(state, done)
             score = None
             if evaluate is not None and evaluating:
                 score = _evaluate(evaluate, state, done, writer)
                 meter.pause()
-            if saving:
+            if saving and (last or stopping or not skipped):
                 checkpoints.save(done, state, iterator, score=score)
             if stopping and not last:
                 logger.warning("asked to stop: saved step %d of %d", done, config.steps)
-                return Outcome(state, done, finished=False)
+                return Outcome(state, done, finished=False, interrupted=asked.interrupted)
     return Outcome(state, done, finished=True)
 
 
@@ -181,89 +198,12 @@ def _evaluate(
     return scores.score
 
 
-def _diverged(meter: "_Meter", checkpoints: Checkpoints) -> DivergedError:
-    step, values = meter.worst()
-    kept = "no checkpoint was saved before"
-    if checkpoints.latest is not None:
-        kept = f"the last good checkpoint is {checkpoints.folder / str(checkpoints.latest)}"
-    return DivergedError(
-        f"step {step} is not finite ({readable(values)}); {kept}. Lower schedule.learning_rate, "
-        "lengthen the warm-up or lower optimizer.clip_norm, then run the same command again to "
-        "resume"
-    )
-
-
-def _warn_of_collapse(values: Mapping[str, float]) -> None:
-    share = values.get("largest_group_share", 0.0)
-    if share > COLLAPSED:
-        logger.warning(
-            "the groups have collapsed: one holds %.0f %% of an image on average. Small batches "
-            "and captions with few distinct words cause this",
-            100 * share,
-        )
-
-
-class _Meter:
-    """Collects the metrics of steps, still on the device, and the time they took."""
-
-    def __init__(self) -> None:
-        self._kept: list[tuple[int, Metrics]] = []
-        self._checked = 0
-        self.pause()
-
-    def pause(self) -> None:
-        """Stops the clock until the next step is done: compiling and evaluating do not count."""
-        self._clock: float | None = None
-        self._wait = 0.0
-        self._images = 0
-
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Counts the time inside as data wait."""
-        start = time.perf_counter()
-        yield
-        self._wait += time.perf_counter() - start
-
-    def add(self, metrics: Metrics, step: int, *, images: int) -> None:
-        """Adds a step that has been started."""
-        self._kept.append((step, metrics))
-        self._images += images
-
-    def finite(self, *, settle: bool) -> bool:
-        """Waits for the step before the newest (or, to settle, for the newest) and checks it."""
-        until = len(self._kept) - (0 if settle else 1)
-        flags = [bool(metrics["finite"]) for _, metrics in self._kept[self._checked : until]]
-        self._checked = max(self._checked, until)
-        if self._clock is None and flags:
-            self._clock, self._wait = time.perf_counter(), 0.0
-            self._images = 0 if settle else self._images // max(len(flags) + 1, 1)
-        return all(flags)
-
-    def worst(self) -> tuple[int, dict[str, float]]:
-        """The first step that is not finite, with its numbers."""
-        step, metrics = next(item for item in self._kept if not bool(item[1]["finite"]))
-        return step, {k: float(v) for k, v in metrics.items() if k != "finite"}
-
-    def take(self) -> dict[str, float]:
-        """Means since the last call, the newest learning rate, and the speed."""
-        fetched = jax.device_get([metrics for _, metrics in self._kept])
-        names = [name for name in fetched[0] if name != "finite"]
-        values = {name: float(np.mean([metrics[name] for metrics in fetched])) for name in names}
-        values["learning_rate"] = float(fetched[-1]["learning_rate"])
-        if self._clock is not None and self._images:
-            seconds = time.perf_counter() - self._clock
-            values["images_per_second"] = self._images / seconds
-            values["data_wait"] = self._wait / seconds
-        self._kept, self._checked = [], 0
-        self._clock, self._wait, self._images = time.perf_counter(), 0.0, 0
-        return values
-
-
 class _Asked:
     """Whether a signal asked the run to stop. A second signal acts as if nobody listened."""
 
     def __init__(self) -> None:
         self.stop = False
+        self.interrupted = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -279,6 +219,7 @@ class _Asked:
 
         def hear(number: int, frame: Any) -> None:
             self.stop = True
+            self.interrupted = number == signal.SIGINT
             signal.signal(number, before[signal.Signals(number)])
             logger.warning("%s: saving after this step", signal.Signals(number).name)
 

@@ -5,26 +5,25 @@ training; what its BatchNorm layers record follows the order of the calls made h
 of the published code.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Float, Key
 
 from ovs_jax import parallel
 from ovs_jax.losses.contrastive import clamped_scale, contrastive
-from ovs_jax.losses.mask_consistency import least_agreeing_groups, mask_consistency
-from ovs_jax.losses.matching import match_maps
 from ovs_jax.losses.multilabel import multi_label_contrastive, shared_prompts
-from ovs_jax.losses.tiles import tiled_sums, whole_sums
+from ovs_jax.losses.sigmoid import sigmoid_contrastive
+from ovs_jax.losses.tiles import Sums, tiled_sums, whole_sums
 from ovs_jax.models.features import ImageFeatures, Text, TextFeatures
 from ovs_jax.nn.stochastic import split
+from ovs_jax.training.forward import Encoded, Forward, Pooled, Projected
+from ovs_jax.training.mask_task import Draws, MaskPair, Noise, mask_loss, mask_pairs
 from ovs_jax.typing import Batch
-
-Noise = Sequence[Float[Array, "b _ _"]]
 
 
 @runtime_checkable
@@ -38,51 +37,22 @@ class Objective(Protocol):
         ...
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class MaskPair:
-    """One direction of the mask consistency task.
+@runtime_checkable
+class PartedObjective(Objective, Protocol):
+    """An objective in two halves, between which a batch may be put together from its parts.
 
-    Attributes:
-      predicted: products of the online queries of one image and the momentum keys of its partner,
-        scaled.
-      target: the same with the momentum queries of the partner.
-      entity: projected prompt of the shared entity.
-      detached: groups of the last stage that agree least with the entity.
+    See `CaptionObjective` for what each of them does.
     """
 
-    predicted: Float[Array, "b g n"]
-    target: Float[Array, "b g n"]
-    entity: Float[Array, "b e"]
-    detached: Bool[Array, "b k"]
+    def check_parts(self) -> None: ...  # noqa: D102
 
+    def features(  # noqa: D102
+        self, model: Any, batch: Batch, key: Key[Array, ""] | None
+    ) -> tuple[Any, dict[str, Float[Array, ""]]]: ...
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Forward:
-    """Everything one pass computes, for logging and parity.
-
-    Attributes:
-      losses: the loss terms, unweighted.
-      image: unprojected features of the images.
-      image_embedding: projected whole images.
-      group_embeddings: projected groups, where tokens are projected.
-      caption_embedding: projected captions.
-      question: unprojected question tokens, with the entity task.
-      answer_embedding: projected answers, with the entity task.
-      predicted_answer: what is contrasted with them.
-      pairs: one or two directions of the mask task.
-    """
-
-    losses: dict[str, Float[Array, ""]]
-    image: ImageFeatures
-    image_embedding: Float[Array, "b e"]
-    group_embeddings: Float[Array, "b g e"] | None
-    caption_embedding: Float[Array, "b e"]
-    question: Float[Array, "b l d"] | None = None
-    answer_embedding: Float[Array, "b e"] | None = None
-    predicted_answer: Float[Array, "b e"] | None = None
-    pairs: tuple[MaskPair, ...] = field(default=())
+    def compare(  # noqa: D102
+        self, model: Any, pooled: Any, batch: Batch
+    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]: ...
 
 
 @dataclass(frozen=True)
@@ -104,6 +74,9 @@ class CaptionObjective:
         one, and not for the image it was made for alone.
       project_tokens: whether text tokens and groups pass the projectors too. Only the mask loss
         uses any of them, but OVSegmentor's running statistics have seen them (GroupViT's not).
+      contrast: how images meet captions, and answers their prediction: ``softmax`` over the batch,
+        as published, or ``sigmoid`` of every pair by itself (SigLIP), which needs
+        ``model.logit_bias``. Noun prompts meet images by softmax always.
       tile: how many texts at a time meet the images of a device in the contrastive losses; several
         devices then pass their texts round a ring. 0 holds the matrix of the whole batch at once.
     """
@@ -116,6 +89,7 @@ class CaptionObjective:
     detached_share: float = 0.5
     project_tokens: bool = True
     share_prompts: bool = False
+    contrast: Literal["softmax", "sigmoid"] = "softmax"
     tile: int = 0
 
     def __post_init__(self) -> None:
@@ -127,16 +101,43 @@ class CaptionObjective:
                 f"batch at once, got {self.tile}"
             )
 
+    def check_padding_unseen(self, model: Any) -> None:
+        """Refuses a model whose loss or statistics depend on how far texts are padded.
+
+        Args:
+          model: the model's config.
+
+        Raises:
+          ValueError: names what looks at padding, and what to set.
+        """
+        if self.project_tokens:
+            raise ValueError(
+                "data.text_lengths: got 'buckets', but the running statistics of the text "
+                "projector see padded tokens; set objective.project_tokens=false, or keep "
+                "'original'"
+            )
+        if self.entity and not model.mask_padding:
+            raise ValueError(
+                "data.text_lengths: got 'buckets', but the entity decoder attends to padded "
+                "tokens; set model.mask_padding=true, or keep 'original'"
+            )
+
     def __call__(
         self, model: Any, batch: Batch, key: Key[Array, ""] | None
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """Returns the weighted loss, and for the log its parts, the temperature and the groups."""
         done = self.forward(model, batch, key)
-        loss = self.total(done.losses)
-        metrics = {f"loss/{name}": value for name, value in done.losses.items()}
+        loss, metrics = self._reported(model, done.losses)
+        return loss, metrics | group_statistics(done.image)
+
+    def _reported(
+        self, model: Any, losses: dict[str, Float[Array, ""]]
+    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+        loss = self.total(losses)
+        metrics = {f"loss/{name}": value for name, value in losses.items()}
         metrics["loss"] = loss
         metrics["logit_scale"] = clamped_scale(model.logit_scale[...])
-        return loss, metrics | group_statistics(done.image)
+        return loss, metrics
 
     def total(self, losses: dict[str, Float[Array, ""]]) -> Float[Array, ""]:
         """The weighted sum of the terms."""
@@ -157,49 +158,168 @@ class CaptionObjective:
           noise: the Gumbel noise itself in order of use, in place of drawing it.
         """
         text_key, image_key, mask_key = split(key, 3)
-        draws = _Draws(noise, len(model.image_encoder.output_groups))
-        texts = _encode_texts(model, self._texts(batch), text_key)
-
-        caption_embedding, prompt_embeddings = self._project_captions(model, texts)
-        image = model.encode_image(batch["image"], key=image_key, gumbel=draws.take())
-        image_embedding = model.project_image(image.pooled)
-        group_embeddings = (
-            model.project_image(image.groups) if self.project_tokens or self.mask else None
+        draws = Draws(noise, len(model.image_encoder.output_groups))
+        encoded = self._encode(model, batch, text_key, image_key, draws)
+        projected = self._project(model, encoded.pooled, encoded.tokens)
+        losses = self._losses(model, projected, batch)
+        pairs: tuple[MaskPair, ...] = ()
+        if self.mask and projected.groups is not None:
+            pairs = mask_pairs(
+                model,
+                batch,
+                encoded.image,
+                projected.groups,
+                mask_key,
+                project_entity=lambda: self._text(
+                    model, encoded.pooled, encoded.tokens, "cross_entity"
+                ),
+                draws=draws,
+                dual=self.dual,
+                detached_share=self.detached_share,
+            )
+            losses["mask"] = mask_loss(
+                pairs,
+                batch["image"].shape,
+                patch_size=model.image_encoder.patch_embedding.patch_size,
+                reduction=self.mask_reduction,
+            )
+        return Forward(
+            losses=losses,
+            image=encoded.image,
+            image_embedding=projected.image,
+            group_embeddings=projected.groups,
+            caption_embedding=projected.caption,
+            question=encoded.tokens.get("question") if self.entity else None,
+            answer_embedding=projected.answer,
+            predicted_answer=projected.completion,
+            pairs=pairs,
         )
 
-        scale = model.logit_scale[...]
-        sums = tiled_sums(self.tile, axes=parallel.BATCH_AXES) if self.tile else whole_sums
-        contrast = partial(contrastive, logit_scale=scale, sums=sums)
-        losses = {"contrastive": contrast(image_embedding, caption_embedding)}
-        done = {}
+    def features(
+        self, model: Any, batch: Batch, key: Key[Array, ""] | None
+    ) -> tuple[Pooled, dict[str, Float[Array, ""]]]:
+        """What the encoders make of each row alone; the first half of `forward`.
+
+        Args:
+          model: bound for training.
+          batch: any part of a batch.
+          key: random key of dropout, stochastic depth and Gumbel noise.
+
+        Returns:
+          Features to be concatenated with those of the other parts, and the groups for the log.
+        """
+        text_key, image_key, _ = split(key, 3)
+        draws = Draws(None, len(model.image_encoder.output_groups))
+        encoded = self._encode(model, batch, text_key, image_key, draws)
+        return encoded.pooled, group_statistics(encoded.image)
+
+    def compare(
+        self, model: Any, pooled: Pooled, batch: Batch
+    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """What the features of a whole batch cost; the second half of `forward`.
+
+        Args:
+          model: bound for training.
+          pooled: features of all rows.
+          batch: the whole batch, of which only ids are looked at.
+
+        Returns:
+          As `__call__`, without the groups.
+        """
+        losses = self._losses(model, self._project(model, pooled, {}), batch)
+        return self._reported(model, losses)
+
+    def check_parts(self) -> None:
+        """Refuses an objective that cannot be cut into `features` and `compare`.
+
+        Raises:
+          ValueError: names what stands in the way, and what to set.
+        """
+        for name, value in (("project_tokens", False), ("mask", 0)):
+            if getattr(self, name):
+                raise ValueError(
+                    f"step.negatives: 'batch' in parts needs objective.{name}={value}: what it "
+                    "computes from all tokens of a batch is not kept between the passes; or set "
+                    "step.accumulate=1 or step.negatives=part"
+                )
+
+    def _encode(
+        self,
+        model: Any,
+        batch: Batch,
+        text_key: Key[Array, ""] | None,
+        image_key: Key[Array, ""] | None,
+        draws: Draws,
+    ) -> Encoded:
+        texts = _encode_texts(model, self._texts(batch), text_key)
+        image = model.encode_image(batch["image"], key=image_key, gumbel=draws.take())
+        pooled = {name: text.pooled for name, text in texts.items()} | {"image": image.pooled}
         if self.multi_label:
+            rows, width = texts["caption"].pooled.shape
+            pooled["prompts"] = texts["prompts"].pooled.reshape(rows, -1, width)
+        tokens = {name: text.tokens for name, text in texts.items()}
+        if self.entity:
+            decoded = model.decode_question(
+                tokens["question"], image.groups, mask=batch["question"]["mask"]
+            )
+            pooled["completion"] = decoded[:, 0]
+        return Encoded(pooled, tokens | {"image": image.groups}, image)
+
+    def _project(self, model: Any, pooled: Pooled, tokens: Pooled) -> Projected:
+        """Everything through its projector, in the order that running statistics have seen."""
+        prompts = answer = completion = groups = None
+        if self.multi_label:
+            # Captions and prompts pass the projector together, as one batch of texts.
+            together = jnp.concatenate([pooled["caption"][:, None], pooled["prompts"]], axis=1)
+            both = model.project_text(together)
+            caption, prompts = both[:, 0], both[:, 1:]
+        else:
+            caption = self._text(model, pooled, tokens, "caption")
+        image = model.project_image(pooled["image"])
+        if self.project_tokens or self.mask:
+            groups = model.project_image(tokens["image"])
+        if self.entity:
+            self._text(model, pooled, tokens, "question")
+            answer = self._text(model, pooled, tokens, "answer")
+            completion = model.project_answer(pooled["completion"])
+        return Projected(image, caption, groups, prompts, answer, completion)
+
+    def _text(self, model: Any, pooled: Pooled, tokens: Pooled, name: str) -> Float[Array, "b e"]:
+        projected = model.project_text(pooled[name])
+        if self.project_tokens:
+            model.project_text(tokens[name])
+        return projected
+
+    def _losses(self, model: Any, found: Projected, batch: Batch) -> dict[str, Float[Array, ""]]:
+        sums = tiled_sums(self.tile, axes=parallel.BATCH_AXES) if self.tile else whole_sums
+        contrast = self._contrast(model, sums)
+        losses = {"contrastive": contrast(found.image, found.caption)}
+        if found.prompts is not None:
             losses["multi_label"] = multi_label_contrastive(
-                image_embedding,
-                prompt_embeddings,
+                found.image,
+                found.prompts,
                 logit_scale=model.multi_label_logit_scale[...],
                 sums=sums,
                 positive=(shared_prompts(batch["prompts"]["ids"]) if self.share_prompts else None),
             )
-        if self.entity:
-            self._project(model, texts["question"])
-            answer = self._project(model, texts["answer"])
-            question = texts["question"].tokens
-            predicted = model.complete_entity(
-                question, image.groups, mask=batch["question"]["mask"]
+        if found.completion is not None and found.answer is not None:
+            losses["entity"] = contrast(found.completion, found.answer)
+        return losses
+
+    def _contrast(self, model: Any, sums: Sums) -> Callable[[Array, Array], Float[Array, ""]]:
+        scale = model.logit_scale[...]
+        if self.contrast == "softmax":
+            return partial(contrastive, logit_scale=scale, sums=sums)
+        if model.logit_bias is None:
+            raise ValueError(
+                "objective.contrast: 'sigmoid' needs a model with a bias; set model.logit_bias=true"
             )
-            losses["entity"] = contrast(predicted, answer)
-            done = {"question": question, "answer_embedding": answer, "predicted_answer": predicted}
-        if self.mask and group_embeddings is not None:
-            pairs = self._pairs(model, batch, texts, image, group_embeddings, mask_key, draws)
-            losses["mask"] = self._mask_loss(model, batch["image"].shape, pairs)
-            done["pairs"] = pairs
-        return Forward(
-            losses=losses,
-            image=image,
-            image_embedding=image_embedding,
-            group_embeddings=group_embeddings,
-            caption_embedding=caption_embedding,
-            **done,
+        return partial(
+            sigmoid_contrastive,
+            logit_scale=scale,
+            logit_bias=model.logit_bias[...],
+            tile=self.tile,
+            axes=parallel.BATCH_AXES,
         )
 
     def _texts(self, batch: Batch) -> dict[str, Text]:
@@ -208,105 +328,6 @@ class CaptionObjective:
         names += ["question", "answer"] if self.entity else []
         names += ["cross_entity"] if self.mask else []
         return {name: batch[name] for name in names}
-
-    def _project_captions(
-        self, model: Any, texts: dict[str, TextFeatures]
-    ) -> tuple[Float[Array, "b e"], Float[Array, "b k e"]]:
-        """Captions and prompts pass the projector together, as one batch of texts."""
-        caption = texts["caption"].pooled
-        batch = caption.shape[0]
-        if self.multi_label:
-            prompts = texts["prompts"].pooled.reshape(batch, -1, caption.shape[1])
-            together = jnp.concatenate([caption[:, None], prompts], axis=1)
-            projected = model.project_text(together)
-            return projected[:, 0], projected[:, 1:]
-        projected = model.project_text(caption)
-        self._project_tokens(model, texts["caption"])
-        return projected, projected[:, None]
-
-    def _project(self, model: Any, text: TextFeatures) -> Float[Array, "b e"]:
-        projected = model.project_text(text.pooled)
-        self._project_tokens(model, text)
-        return projected
-
-    def _project_tokens(self, model: Any, text: TextFeatures) -> None:
-        if self.project_tokens:
-            model.project_text(text.tokens)
-
-    def _pairs(
-        self,
-        model: Any,
-        batch: Batch,
-        texts: dict[str, TextFeatures],
-        image: ImageFeatures,
-        group_embeddings: Float[Array, "b g e"],
-        key: Key[Array, ""] | None,
-        draws: "_Draws",
-    ) -> tuple[MaskPair, ...]:
-        """Predicted and target maps (section 3.4), in one direction or both."""
-        first_key, second_key, third_key = split(key, 3)
-
-        def momentum(images: Array, noise_key: Key[Array, ""] | None) -> ImageFeatures:
-            features = model.encode_image_momentum(images, key=noise_key, gumbel=draws.take())
-            features = jax.tree.map(jax.lax.stop_gradient, features)
-            model.project_image(features.pooled)  # moves the running statistics, as published
-            model.project_image(features.groups)
-            return features
-
-        def pair(online: ImageFeatures, embeddings: Array, teacher: ImageFeatures) -> MaskPair:
-            first, second = online.assignments[0], teacher.assignments[0]
-            scale = first.query.shape[-1] ** -0.5
-            return MaskPair(
-                predicted=_products(first.query, second.key) * scale,
-                target=_products(second.query, second.key) * scale,
-                entity=entity,
-                detached=least_agreeing_groups(embeddings, entity, fraction=self.detached_share),
-            )
-
-        cross = batch["cross_image"]
-        partner = momentum(cross, first_key)
-        entity = jax.lax.stop_gradient(self._project(model, texts["cross_entity"]))
-        pairs = (pair(image, group_embeddings, partner),)
-        if self.dual:
-            own = momentum(batch["image"], second_key)
-            online = model.encode_image(cross, key=third_key, gumbel=draws.take())
-            model.project_image(online.pooled)
-            pairs += (pair(online, model.project_image(online.groups), own),)
-        return pairs
-
-    def _mask_loss(
-        self, model: Any, shape: tuple[int, ...], pairs: tuple[MaskPair, ...]
-    ) -> Float[Array, ""]:
-        patch = model.image_encoder.patch_embedding.patch_size
-        terms = [
-            mask_consistency(
-                pair.predicted,
-                pair.target,
-                detached=pair.detached,
-                grid=(shape[1] // patch, shape[2] // patch),
-                size=shape[1],
-                reduction=self.mask_reduction,
-                match=parallel.map_over_batch(match_maps),
-            )
-            for pair in pairs
-        ]
-        return sum(terms[1:], terms[0]) / len(terms)
-
-
-def _products(query: Float[Array, "b g d"], key: Float[Array, "b n d"]) -> Float[Array, "b g n"]:
-    return jnp.einsum("bgd,bnd->bgn", query, key, preferred_element_type=jnp.float32)
-
-
-class _Draws:
-    """Hands out prepared Gumbel noise, one array a grouping stage, or None to have it drawn."""
-
-    def __init__(self, noise: Noise | None, stages: int) -> None:
-        self.noise = None if noise is None else iter(noise)
-        self.stages = stages
-
-    def take(self) -> list[Float[Array, "b _ _"]] | None:
-        """The noise of the next image encoder call."""
-        return None if self.noise is None else [next(self.noise) for _ in range(self.stages)]
 
 
 def _encode_texts(

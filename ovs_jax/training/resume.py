@@ -184,6 +184,11 @@ class Checkpoints:
         """The newest step that is saved or being saved."""
         return self._manager.latest_step()
 
+    @property
+    def latest_folder(self) -> str:
+        """Where the newest step is saved or being saved; empty if none is."""
+        return "" if self.latest is None else str(self.folder / str(self.latest))
+
     def preempted(self, step: int) -> bool:
         """Whether the cluster is about to stop this run of several processes; all agree."""
         return jax.process_count() > 1 and self._manager.reached_preemption(step)

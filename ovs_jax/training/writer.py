@@ -3,7 +3,9 @@
 import json
 import logging
 import math
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module, util
 from pathlib import Path
 from typing import Any
@@ -20,16 +22,39 @@ SHORT = {
     "largest_group_share": "largest",
     "images_per_second": "images/s",
     "data_wait": "wait",
+    "step_seconds/p50": "p50",
+    "step_seconds/p95": "p95",
+    "model_flops_per_second": "FLOP/s",
+    "skipped_steps": "skipped",
 }
 """What the readable lines call things."""
-QUIET = ("finite", "seconds")
+QUIET = ("finite", "time")
+QUIET_GROUPS = ("seconds/", "memory/")
+
+
+@dataclass(frozen=True)
+class Life:
+    """What a run's records tell of it up to a step.
+
+    Attributes:
+      began: when the run was first started, in seconds since 1970.
+      useful: seconds of steps that are part of it (`meter.Meter.take`).
+    """
+
+    began: float
+    useful: float
 
 
 class Writer:
     """Writes records of numbers by step.
 
     ``metrics.jsonl`` in the run's folder gets one JSON object a line, with ``step`` and every
-    number under its full name. A number that is not finite is written as null.
+    number under its full name. A number that is not finite is written as null. Each has the
+    ``time`` it was written at, in seconds since 1970, and ``seconds/wall`` since the run was first
+    started, the time that it stood still included.
+
+    Attributes:
+      life: what the records up to the step at which the log was opened tell.
     """
 
     def __init__(self, workdir: Path, *, step: int, steps: int, enabled: bool = True) -> None:
@@ -45,10 +70,12 @@ class Writer:
         self._steps = steps
         self._file: Any = None
         self._board: Any = None
+        self.life = Life(time.time(), 0.0)
         if not enabled:
             return
         workdir.mkdir(parents=True, exist_ok=True)
         path = workdir / FILE
+        self.life = read_life(path, step)
         drop_after(path, step)
         self._file = path.open("a", encoding="utf-8")
         if util.find_spec("tensorboardX"):
@@ -64,6 +91,11 @@ class Writer:
         """
         if self._file is None:
             return
+        now = time.time()
+        wall = now - self.life.began
+        values = {**values, "seconds/wall": wall, "time": now}
+        if "seconds/useful" in values:
+            values["goodput"] = min(values["seconds/useful"] / max(wall, 1e-9), 1.0)
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
         self._file.write(json.dumps({"step": step} | finite) + "\n")
         self._file.flush()
@@ -78,6 +110,25 @@ class Writer:
             self._file.close()
         if self._board is not None:
             self._board.close()
+
+
+def read_life(path: Path, step: int) -> Life:
+    """What the records of a log tell of its run.
+
+    Args:
+      path: a JSONL file, which need not be there.
+      step: where the run stands; later records tell when it began, but no useful time.
+    """
+    began, useful = time.time(), 0.0
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            record = json.loads(line)
+            began = min(began, record["time"] - record["seconds/wall"])
+            if record["step"] <= step:
+                useful = record.get("seconds/useful", useful)
+        except (ValueError, KeyError, TypeError):
+            continue
+    return Life(began, useful)
 
 
 def drop_after(path: Path, step: int) -> None:
@@ -104,7 +155,8 @@ def readable(values: Mapping[str, float]) -> str:
         inner = ", ".join(f"{name[5:]} {number(value)}" for name, value in parts.items())
         words.append(f"loss {number(values['loss'])}" + (f" ({inner})" if inner else ""))
     for name, value in values.items():
-        if name != "loss" and name not in parts and name not in QUIET:
+        quiet = name in QUIET or name.startswith(QUIET_GROUPS)
+        if name != "loss" and name not in parts and not quiet:
             words.append(f"{SHORT.get(name, name)} {number(value)}")
     return "  ".join(words)
 

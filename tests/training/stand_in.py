@@ -14,9 +14,14 @@ from flax import nnx
 
 from ovs_jax import parallel
 from ovs_jax.nn.norm import BatchNorm
+from ovs_jax.training import loop
 from ovs_jax.training import state as states
+from ovs_jax.training.guards import GuardConfig
+from ovs_jax.training.loop import LoopConfig
 from ovs_jax.training.optimizer import OptimizerConfig
 from ovs_jax.training.resume import CheckpointConfig, Checkpoints
+from ovs_jax.training.start import InitConfig, start
+from ovs_jax.training.writer import Writer
 from ovs_jax.typing import Batch
 
 
@@ -47,6 +52,8 @@ def objective(model: Pair, batch: Batch, key: jax.Array) -> tuple[jax.Array, dic
 
 
 FROZEN = ("momentum_encoder/.*",)
+WITHOUT_GRADIENT = "image_encoder/bias"
+"""A bias before BatchNorm has no gradient but rounding, which Adam makes as large as any other."""
 
 
 def batch(rows: int = 8, seed: int = 0) -> dict[str, Any]:
@@ -88,3 +95,38 @@ def open_run(folder: Path, **config: Any) -> Checkpoints:
 
 def equal(a: Any, b: Any) -> None:
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(a), jax.device_get(b))
+
+
+def train(
+    plan: states.Plan, step: Any, folder: Path, *, steps: int, save_every: int
+) -> loop.Outcome:
+    """Trains from scratch, or goes on, in a folder; every process has its part of every batch."""
+    count, rows = jax.process_count(), 16
+
+    def mine(step: int) -> Any:
+        part = slice(jax.process_index() * rows // count, (jax.process_index() + 1) * rows // count)
+        return jax.tree.map(lambda x: x[part], batch(rows, seed=step))
+
+    folder.mkdir(parents=True, exist_ok=True)
+    batches = iter(grain.MapDataset.range(100).map(mine).to_iter_dataset())
+    checkpoints = open_run(folder)
+    state = start(plan, checkpoints, batches, seed=0, init=InitConfig())
+    first = jax.process_index() == 0
+    writer = Writer(folder, step=int(state["step"]), steps=steps, enabled=first)
+    outcome = loop.train(
+        plan,
+        step,
+        state,
+        batches,
+        config=LoopConfig(
+            steps=steps,
+            log_every=1,
+            save_every=save_every,
+            guards=GuardConfig(checksum_every=steps),
+        ),
+        checkpoints=checkpoints,
+        writer=writer,
+    )
+    writer.close()
+    checkpoints.close()
+    return outcome

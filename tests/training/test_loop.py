@@ -15,7 +15,8 @@ import pytest
 
 from ovs_jax.training import loop
 from ovs_jax.training import state as states
-from ovs_jax.training.loop import DivergedError, LoopConfig, Scores
+from ovs_jax.training.guards import DivergedError, GuardConfig
+from ovs_jax.training.loop import LoopConfig, Scores
 from ovs_jax.training.step import StepConfig, make_step
 from ovs_jax.training.writer import FILE, Writer
 from tests.training.stand_in import batch, make_plan, objective, open_run
@@ -126,23 +127,50 @@ def test_the_step_is_compiled_once(tmp_path: Path) -> None:
     assert len([step for step in compiled if step > 0]) <= 1, compiled
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(
-    tmp_path: Path,
+def test_steps_that_are_not_finite_are_skipped_and_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def spoil(step: int, rows: Any) -> Any:
-        if step == 5:
+        if step in (2, 3):
             rows["image"][0] = np.nan
         return rows
 
+    with caplog.at_level(logging.WARNING):
+        outcome = train(tmp_path, batches(spoil), save_every=1, log_every=2)
+    assert outcome.finished
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(outcome.state)))
+    for step in (3, 4):
+        assert f"step {step} is not finite and is skipped: loss nan" in caplog.text
+    first, second, third = records(tmp_path)
+    assert second["skipped_steps"] == 2
+    assert "skipped_steps" not in first | third
+    # All of the steps in between have no update, and what the record before says still holds.
+    assert np.isfinite([first["loss"], third["loss"]]).all()
+    assert second["loss"] is None
+
+
+def test_too_many_skipped_steps_end_the_run_which_goes_back_to_the_last_good_checkpoint(
+    tmp_path: Path,
+) -> None:
+    def spoil(step: int, rows: Any) -> Any:
+        if step >= 5:
+            rows["image"][0] = np.nan
+        return rows
+
+    guards = GuardConfig(most_skipped=3)
     with pytest.raises(DivergedError) as error:
-        train(tmp_path, batches(spoil), steps=20, save_every=2, log_every=50)
+        train(tmp_path, batches(spoil), steps=20, save_every=2, log_every=50, guards=guards)
     message = str(error.value)
     assert message.startswith("step 6 is not finite (loss nan")
+    assert "as are the 4 after it" in message
     assert str(tmp_path / "checkpoints/4") in message
     assert saved(tmp_path) == [2, 4]
-    restored = open_run(tmp_path).restore(make_plan((2, 1, 1)), batches())
-    assert restored is not None
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(restored)))
+    # The data is mended; what was not saved is done again.
+    resumed = train(tmp_path, batches(), steps=8)
+    whole = train(tmp_path / "whole", batches(), steps=8)
+    jax.tree.map(
+        np.testing.assert_array_equal, jax.device_get(resumed.state), jax.device_get(whole.state)
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -158,6 +186,7 @@ def test_a_signal_saves_first_and_the_run_resumes_bit_for_bit(
     outcome = train(tmp_path / "cut", batches(interrupt), steps=9)
     assert not outcome.finished
     assert outcome.step < 9
+    assert outcome.interrupted is (number == signal.SIGINT)
     assert saved(tmp_path / "cut") == [outcome.step]
     assert signal.getsignal(number) is before
     resumed = train(tmp_path / "cut", batches(), steps=9)
@@ -178,12 +207,22 @@ def test_a_run_that_is_done_does_nothing_more(tmp_path: Path) -> None:
     )
 
 
-def test_collapsed_groups_are_reported(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
-        loop._warn_of_collapse({"largest_group_share": 0.5})
-        assert not caplog.text
-        loop._warn_of_collapse({"largest_group_share": 0.99})
-    assert "one holds 99 % of an image" in caplog.text
+def test_speed_and_goodput_are_logged_and_goodput_counts_all_lives(tmp_path: Path) -> None:
+    train(tmp_path, batches(), steps=8)
+    first = records(tmp_path)[-1]
+    assert 0 < first["step_seconds/p50"] <= first["step_seconds/p95"]
+    assert first["memory/host_gib"] > 0.05
+    assert first["goodput"] == pytest.approx(first["seconds/useful"] / first["seconds/wall"])
+    train(tmp_path, batches(), steps=12)
+    last = records(tmp_path)[-1]
+    assert last["seconds/useful"] > first["seconds/useful"]
+    began = [row["time"] - row["seconds/wall"] for row in records(tmp_path)]
+    np.testing.assert_allclose(began, began[0], atol=1e-3)
+
+
+def test_a_trace_of_a_few_steps_is_written_where_it_is_asked_for(tmp_path: Path) -> None:
+    train(tmp_path, batches(), steps=9, profile=tmp_path / "profile")
+    assert list((tmp_path / "profile").rglob("*.xplane.pb"))
 
 
 def test_impossible_lengths_are_refused() -> None:

@@ -130,6 +130,57 @@ def test_batch_statistics_pass_through_the_parts_in_turn() -> None:
     np.testing.assert_allclose(state["stats"]["norm"]["mean"], expected, atol=2e-3)
 
 
+class Halves:
+    """The objective of the stand-in without noise, its BatchNorm in the half that sees all rows."""
+
+    def __call__(self, model: Pair, batch: Any, key: jax.Array) -> Any:
+        pooled, seen = self.features(model, batch, key)
+        loss, metrics = self.compare(model, pooled, batch)
+        return loss, metrics | seen
+
+    def features(self, model: Pair, batch: Any, key: jax.Array) -> Any:
+        pixels = batch["image"].reshape(batch["image"].shape[0], -1)
+        text = model.text_encoder(batch["caption"]["ids"]).mean(1)
+        return {"image": model.image_encoder(pixels), "text": text}, {"largest": pixels.max()}
+
+    def compare(self, model: Pair, pooled: Any, batch: Any) -> Any:
+        logits = model.norm(pooled["image"]) @ pooled["text"].T * jnp.exp(model.logit_scale[...])
+        loss = -jnp.mean(jnp.diagonal(jax.nn.log_softmax(logits)))
+        return loss, {"loss/matching": loss}
+
+    def check_parts(self) -> None:
+        """There is nothing to refuse."""
+
+
+def test_parts_with_the_negatives_of_the_whole_batch_have_its_loss_gradients_and_statistics() -> (
+    None
+):
+    plan = make_plan((2, 1, 1))
+    rows = batch(16)
+    results = []
+    for config in (StepConfig(), StepConfig(accumulate=4, negatives="batch")):
+        step = make_step(plan, Halves(), config)
+        state, metrics = step(states.scratch(plan, 3), parallel.shard_batch(rows, plan.mesh))
+        results.append(jax.device_get((state["optimizer"][1].mu, state["stats"], metrics)))
+    (grads, stats, metrics), (part_grads, part_stats, part_metrics) = results
+    for name in ("loss", "loss/matching", "gradient_norm"):
+        np.testing.assert_allclose(part_metrics[name], metrics[name], rtol=1e-6)
+    together = float(optax.tree.norm(grads))
+    for path, array in functional.paths(grads).items():
+        # A bias before BatchNorm has no gradient but rounding.
+        floor = 1e-7 * together
+        other = functional.paths(part_grads)[path]
+        assert np.linalg.norm(other - array) <= 1e-6 * np.linalg.norm(array) + floor, path
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), part_stats, stats)
+    expected = np.mean([rows["image"][i::4].max() for i in range(4)])
+    np.testing.assert_allclose(part_metrics["largest"], expected, rtol=1e-6)
+
+
+def test_an_objective_without_halves_has_no_negatives_beyond_its_part() -> None:
+    with pytest.raises(ValueError, match="not possible with this objective"):
+        make_step(make_plan(), objective, StepConfig(accumulate=2, negatives="batch"))
+
+
 def test_bfloat16_computes_near_float32_and_keeps_the_state_in_float32() -> None:
     seen = {}
 
@@ -154,15 +205,18 @@ def test_bfloat16_computes_near_float32_and_keeps_the_state_in_float32() -> None
     np.testing.assert_allclose(metrics["loss"], exact["loss"], rtol=2e-2)
 
 
-def test_a_loss_that_is_not_finite_is_flagged() -> None:
+def test_a_step_that_is_not_finite_changes_nothing_but_the_step() -> None:
     plan = make_plan()
     step = make_step(plan, objective, StepConfig())
     rows = batch()
     state, metrics = step(states.scratch(plan, 3), parallel.shard_batch(rows, plan.mesh))
     assert metrics["finite"] == 1
+    before = jax.device_get(state)
     rows["image"][0] = np.inf
-    _, metrics = step(state, parallel.shard_batch(rows, plan.mesh))
+    after, metrics = step(state, parallel.shard_batch(rows, plan.mesh))
     assert metrics["finite"] == 0
+    assert after.pop("step") == before.pop("step") + 1
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(after), before)
 
 
 def test_impossible_settings_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,10 @@ def test_every_record_is_a_line_of_json_and_a_line_to_read(
     with caplog.at_level(logging.INFO):
         log.write(7, values | {"gradient_norm": float("inf")})
     log.close()
-    assert records(tmp_path) == [{"step": 7} | values | {"gradient_norm": None}]
+    (record,) = records(tmp_path)
+    assert 0 <= record.pop("seconds/wall") < 60
+    assert abs(record.pop("time") - time.time()) < 60
+    assert record == {"step": 7} | values | {"gradient_norm": None}
     assert "step 7/100  loss 3 (contrastive 2.5)  lr 1.60e-05  wait 0.25  grad inf" in caplog.text
     assert list((tmp_path / "tensorboard").iterdir())
 
@@ -53,3 +57,16 @@ def test_a_process_that_is_not_the_first_writes_nothing(tmp_path: Path) -> None:
 )
 def test_numbers_are_short(value: float, text: str) -> None:
     assert writer.number(value) == text
+
+
+def test_a_resumed_run_counts_from_its_first_start_and_forgets_what_is_done_again(
+    tmp_path: Path,
+) -> None:
+    log = Writer(tmp_path, step=0, steps=9)
+    for step in (2, 4):
+        log.write(step, {"loss": 1.0, "seconds/useful": 10.0 * step})
+    log.close()
+    again = Writer(tmp_path, step=3, steps=9)
+    again.close()
+    assert again.life.useful == 20.0
+    assert again.life.began == pytest.approx(log.life.began, abs=1e-3)

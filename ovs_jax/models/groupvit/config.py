@@ -71,12 +71,22 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class GroupViTConfig:
-    """GroupViT: the grouping encoder, a causal text transformer and two projectors."""
+    """GroupViT: the grouping encoder, a causal text transformer and two projectors.
+
+    Attributes:
+      encoder: of images.
+      text: of texts.
+      projector: both projectors.
+      multi_label: whether noun prompts have a temperature of their own.
+      logit_bias: whether the logits of images and texts have a bias, for ``objective.contrast``
+        ``sigmoid``. The published model has none.
+    """
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     text: TextConfig = field(default_factory=TextConfig)
     projector: ProjectorConfig = field(default_factory=ProjectorConfig)
     multi_label: bool = True
+    logit_bias: bool = False
 
 
 TWO_STAGE = EncoderConfig()

@@ -14,12 +14,15 @@ from ovs_jax.models.projector import Projector, ProjectorConfig
 from ovs_jax.models.text import TextConfig, text_encoder
 
 INITIAL_LOGIT_SCALE = math.log(1 / 0.07)
+SIGMOID_SCALE, SIGMOID_BIAS = 10.0, -10.0
+"""Where temperature and bias start with a sigmoid (SigLIP, Zhai et al., 2023, section 3.2): nearly
+all pairs are then rightly taken for unrelated."""
 
 
-def _temperature() -> Float[Array, ""]:
+def _scalar(value: float) -> Float[Array, ""]:
     # With its dtype named: a weakly typed scalar comes back from the first step strongly typed,
     # and the step would be compiled a second time.
-    return jnp.asarray(INITIAL_LOGIT_SCALE, jnp.float32)
+    return jnp.asarray(value, jnp.float32)
 
 
 class ImageTextModel(nnx.Module):
@@ -32,14 +35,20 @@ class ImageTextModel(nnx.Module):
         projector: ProjectorConfig,
         *,
         multi_label: bool,
+        logit_bias: bool,
         rngs: nnx.Rngs,
     ) -> None:
         self.image_encoder = GroupingEncoder(encoder, rngs=rngs)
         self.text_encoder = text_encoder(text, rngs=rngs)
         self.image_projector = Projector(encoder.width, projector, rngs=rngs)
         self.text_projector = Projector(text.width, projector, rngs=rngs)
-        self.logit_scale = nnx.Param(_temperature())
-        self.multi_label_logit_scale = nnx.Param(_temperature()) if multi_label else None
+        # With a bias the contrast is by sigmoid, which starts at another temperature.
+        start = math.log(SIGMOID_SCALE) if logit_bias else INITIAL_LOGIT_SCALE
+        self.logit_scale = nnx.Param(_scalar(start))
+        self.logit_bias = nnx.Param(_scalar(SIGMOID_BIAS)) if logit_bias else None
+        self.multi_label_logit_scale = (
+            nnx.Param(_scalar(INITIAL_LOGIT_SCALE)) if multi_label else None
+        )
 
     def encode_image(
         self,
@@ -94,5 +103,6 @@ class GroupViT(ImageTextModel):
             config.text,
             config.projector,
             multi_label=config.multi_label,
+            logit_bias=config.logit_bias,
             rngs=rngs,
         )

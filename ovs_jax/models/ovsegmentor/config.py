@@ -27,6 +27,8 @@ class OVSegmentorConfig:
       projector: all three projectors.
       multi_label: whether noun prompts have a temperature of their own, as in GroupViT. The
         published model has no such loss.
+      logit_bias: whether the logits of images and texts have a bias, for ``objective.contrast``
+        ``sigmoid``. The published model has none.
       entity: whether the masked-entity decoder exists.
       decoder_layers: layers of that decoder.
       decoder_heads: heads of that decoder.
@@ -39,6 +41,7 @@ class OVSegmentorConfig:
     text: TextConfig = BERT_BASE
     projector: ProjectorConfig = field(default_factory=ProjectorConfig)
     multi_label: bool = False
+    logit_bias: bool = False
     entity: bool = True
     decoder_layers: int = 1
     decoder_heads: int = 8

@@ -23,6 +23,7 @@ class OVSegmentor(ImageTextModel):
             config.text,
             config.projector,
             multi_label=config.multi_label,
+            logit_bias=config.logit_bias,
             rngs=rngs,
         )
         image, text = config.encoder.width, config.text.width
@@ -93,10 +94,17 @@ class OVSegmentor(ImageTextModel):
         Raises:
           ValueError: the model was built without the entity decoder.
         """
-        decoded = self.decode_question(question, groups, mask=mask)
+        return self.project_answer(self.decode_question(question, groups, mask=mask)[:, 0])
+
+    def project_answer(self, decoded: Float[Array, "b a"]) -> Float[Array, "b e"]:
+        """Brings the decoder's first token into the shared space.
+
+        Raises:
+          ValueError: the model was built without the entity decoder.
+        """
         if self.bridge_projector is None:
             raise ValueError("model: built with entity=False, so it has no bridge projector")
-        return self.bridge_projector(decoded[:, 0])
+        return self.bridge_projector(decoded)
 
     def encode_image_momentum(
         self,

@@ -119,3 +119,10 @@ def test_roberta_has_one_token_type_and_two_positions_more():
 def test_a_text_that_is_too_long_is_refused(encoder):
     with pytest.raises(ValueError, match="text: got 9 tokens, expected at most 8"):
         encoder.run(np.zeros((1, 9), np.int32), np.ones((1, 9), bool))
+
+
+def test_padding_no_further_than_the_longest_text_changes_nothing(encoder):
+    long = encoder.run(encoder.ids)
+    short = jax.jit(encoder.encode)(encoder.params, encoder.ids[:, :7], MASK[:, :7])
+    np.testing.assert_allclose(short.pooled, long.pooled, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(short.tokens[MASK[:, :7]], long.tokens[MASK], rtol=1e-5, atol=1e-6)

@@ -1,0 +1,137 @@
+"""Stage 1 with its texts padded to the published 77 tokens, and to the few that a batch needs."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tokenizers
+
+from benchmark import measure
+from benchmark.cases import random_batch
+from ovs_jax import parallel
+from ovs_jax.cli import config as experiments
+from ovs_jax.data.text_lengths import cut_texts, fitting_length, needed_length
+from ovs_jax.mapping import from_mapping
+from ovs_jax.models import registry
+from ovs_jax.text.entities import entity_rule
+from ovs_jax.training import experiment
+from ovs_jax.training import state as states
+from ovs_jax.training.config import RunConfig
+from ovs_jax.training.step import StepConfig, make_step
+from ovs_jax.typing import Batch
+
+FRAME = 2
+"""Start and end token."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Times of the same batches, padded in both ways.
+
+    Attributes:
+      what: one line on the step.
+      original: seconds of each batch at the published length.
+      buckets: seconds of the same batches, cut.
+      lengths: how many of the batches were cut to which length.
+      tokens: tokens a caption, framing included, on average.
+    """
+
+    what: str
+    original: measure.Times
+    buckets: measure.Times
+    lengths: dict[int, int]
+    tokens: float
+
+    @property
+    def ratio(self) -> float:
+        """Time of all batches together, cut over uncut."""
+        return sum(self.buckets.seconds) / sum(self.original.seconds)
+
+
+def compare(file: Path, *, batch: int, repeats: int, dtype: str, smoke: bool = False) -> Compared:
+    """Times training steps on batches with the lengths of real captions, A B A B ….
+
+    Words and signs are counted as tokens; a real vocabulary cuts rare words into several, which
+    adds a token or two to a caption.
+
+    Args:
+      file: JSON, a list of captions under each key; those with entities are used, as in training.
+      batch: captions a step.
+      repeats: batches that are timed.
+      dtype: of the step.
+      smoke: whether to take the nano model.
+
+    Raises:
+      ValueError: there are too few captions for a batch.
+    """
+    listed = json.loads(file.read_text(encoding="utf-8")).values()
+    rule = entity_rule("corrected", None)
+    captions = [caption for several in listed for caption in several if rule.entities(caption)]
+    if len(captions) < batch:
+        raise ValueError(f"--captions {file}: expected at least {batch}, got {len(captions)}")
+    name = "ovsegmentor/stage1:" + ("smoke" if smoke else "buckets")
+    config = from_mapping(RunConfig, experiments.load(name).to_dict())
+    config = replace(config, batch_size=batch, step=replace(config.step, dtype=dtype))
+    model, most = registry.from_dict(config.model), config.data.text_length
+    plan = experiment.make_plan(
+        config, experiment.make_mesh(config), steps=1000, steps_per_epoch=100
+    )
+    step = make_step(plan, config.objective, StepConfig(dtype=dtype))
+    state = [states.scratch(plan, 0)]
+    images = random_batch(model, config, most)
+
+    def run(rows: Batch) -> Callable[[], None]:
+        def once() -> None:
+            state[0], metrics = step(state[0], parallel.shard_batch(rows, plan.mesh))
+            jax.block_until_ready((state[0], metrics))
+
+        return once
+
+    rng = np.random.default_rng(0)
+    whole = [
+        images | texts_like(list(rng.choice(captions, batch, replace=False)), images, rng)
+        for _ in range(repeats)
+    ]
+    lengths = [fitting_length(needed_length(rows), most=most) for rows in whole]
+    for length in {most, *lengths}:  # compiles, and warms up
+        for _ in range(2):
+            run(cut_texts(whole[lengths.index(length)] if length != most else whole[0], length))()
+    seconds: dict[str, list[float]] = {"original": [], "buckets": []}
+    for rows, length in zip(whole, lengths, strict=True):
+        runs = {"original": run(rows), "buckets": run(cut_texts(rows, length))}
+        for kind, times in measure.in_turn(runs, warm_up=0, repeats=1).items():
+            seconds[kind].extend(times.seconds)
+    return Compared(
+        what=f"{name} training step, batch {batch}, {dtype}",
+        original=measure.Times(tuple(seconds["original"])),
+        buckets=measure.Times(tuple(seconds["buckets"])),
+        lengths=dict(sorted(Counter(lengths).items())),
+        tokens=float(np.mean([count(caption) for caption in captions])),
+    )
+
+
+def count(text: str) -> int:
+    """Words and signs of a text as BERT tells them apart, with start and end token."""
+    words = tokenizers.pre_tokenizers.BertPreTokenizer().pre_tokenize_str(text)
+    return len(words) + FRAME
+
+
+def texts_like(captions: list[str], images: Batch, rng: np.random.Generator) -> dict[str, Any]:
+    """Random ids with the lengths that captions, questions and answers made of them have."""
+    rule = entity_rule("corrected", None)
+    made = {
+        "caption": captions,
+        "question": [rule.question(caption, mask="mask") for caption in captions],
+        "answer": [rule.answer(rule.entities(caption), rng) for caption in captions],
+    }
+    texts = {}
+    for name, lines in made.items():
+        ids = images[name]["ids"]
+        kept = np.array([min(count(line), ids.shape[1]) for line in lines])
+        texts[name] = {"ids": ids, "mask": np.arange(ids.shape[1]) < kept[:, None]}
+    return texts
