@@ -79,6 +79,7 @@ class CaptionObjective:
         ``model.logit_bias``. Noun prompts meet images by softmax always.
       tile: how many texts at a time meet the images of a device in the contrastive losses; several
         devices then pass their texts round a ring. 0 holds the matrix of the whole batch at once.
+      kind: tells the objectives apart in a config.
     """
 
     multi_label: float = 0.0
@@ -91,6 +92,7 @@ class CaptionObjective:
     share_prompts: bool = False
     contrast: Literal["softmax", "sigmoid"] = "softmax"
     tile: int = 0
+    kind: Literal["captions"] = "captions"
 
     def __post_init__(self) -> None:
         if self.tile < 0:
