@@ -11,6 +11,7 @@ Everything else a segmenter can do stands in `ovs_jax.evaluation.segmenter`.
 from pathlib import Path
 
 from ovs_jax.conversion.zoo import find
+from ovs_jax.evaluation.group_segmenter import GroupSegmenter
 from ovs_jax.evaluation.segmenter import Segmenter
 from ovs_jax.evaluation.sliding import Geometry
 from ovs_jax.models import registry
@@ -48,7 +49,7 @@ def load(name_or_path: str | Path, *, geometry: Geometry | None = None) -> Segme
     data = loaded.config["data"]
     trained = loaded.model_config.encoder.image_size
     size = trained * (1 if data["source"] == "synthetic" else 2)
-    return Segmenter(
+    return GroupSegmenter(
         static,
         loaded.params,
         loaded.stats,

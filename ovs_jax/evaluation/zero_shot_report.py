@@ -70,6 +70,15 @@ class ZeroShotReport(Report):
             found["calibration_sweep"] = self._sweep()
         return found
 
+    def figures(self) -> dict[str, float]:
+        """The scores of seen and unseen classes; few images lack some classes, so that only those
+        that have pixels count.
+        """
+        scores = self.result.summary()
+        groups = {g: scores[f"{g}_iou_of_present"] for g in ("harmonic", "seen", "unseen")}
+        named = {f"{group}_iou": value for group, value in groups.items()}
+        return named | {name: scores[name] for name in ("mean_iou", "pixel_accuracy")}
+
     def rows(self) -> list[dict[str, Any]]:
         """A row for each class, in percent and pixels."""
         return self.result.rows(self.protocol.split.classes.names)

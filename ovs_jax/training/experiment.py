@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
@@ -22,8 +21,8 @@ from ovs_jax.data.sources import open_image_text
 from ovs_jax.data.synthetic import SyntheticWorld
 from ovs_jax.evaluation.evaluator import evaluate
 from ovs_jax.evaluation.files import check_output_folder
+from ovs_jax.evaluation.group_segmenter import GroupSegmenter
 from ovs_jax.evaluation.protocols import Protocol, protocol, synthetic_protocol
-from ovs_jax.evaluation.segmenter import Segmenter
 from ovs_jax.models import registry
 from ovs_jax.nn import functional
 from ovs_jax.text.entities import EntityVocabulary, entity_rule
@@ -338,7 +337,7 @@ def make_scorer(
             # Every host judges images of its own on its own devices.
             params, stats = multihost_utils.process_allgather((params, stats), tiled=True)
             mesh = parallel.make_mesh((-1, 1, 1), devices=jax.local_devices())
-        segmenter = Segmenter(
+        segmenter = GroupSegmenter(
             plan.static,
             params,
             stats,
@@ -354,11 +353,6 @@ def make_scorer(
             progress=False,
             batch_size=config.batch_size,
         )
-        values: dict[str, Any] = {
-            "mean_iou": report.mean_iou,
-            "pixel_accuracy": report.pixel_accuracy,
-            "group_mean_iou": report.group_mean_iou,
-        }
-        return Scores(values, report.mean_iou)
+        return Scores(report.figures(), report.score)
 
     return score

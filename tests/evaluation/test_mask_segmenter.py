@@ -6,10 +6,6 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
-
-from ovs_jax.evaluation.mask_painting import MaskPainting
-from ovs_jax.evaluation.proposals import Fusion
-from ovs_jax.evaluation.zero_shot import ZeroShotProtocol
 from ovs_jax.evaluation.zero_shot_evaluator import evaluate_zero_shot
 from ovs_jax.evaluation.zero_shot_segmenter import (
     BoundModel,
@@ -17,6 +13,10 @@ from ovs_jax.evaluation.zero_shot_segmenter import (
     ZeroShotSegmenter,
     class_bank,
 )
+
+from ovs_jax.evaluation.mask_painting import MaskPainting
+from ovs_jax.evaluation.proposals import Fusion
+from ovs_jax.evaluation.zero_shot import ZeroShotProtocol
 from ovs_jax.models.text.config import TextConfig
 from ovs_jax.models.vision.clip import Clip
 from ovs_jax.models.vision.config import ClipConfig, VisionConfig
