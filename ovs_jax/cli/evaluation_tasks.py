@@ -20,7 +20,8 @@ from ovs_jax.evaluation.refinement import Pamr
 from ovs_jax.evaluation.report import Report
 from ovs_jax.evaluation.retrieval import RetrievalProtocol, retrieve
 from ovs_jax.evaluation.segmentation import png
-from ovs_jax.evaluation.segmenter import Segmenter, default_batch
+from ovs_jax.evaluation.group_segmenter import GroupSegmenter
+from ovs_jax.evaluation.segmenter import Segmenter
 from ovs_jax.evaluation.sweep import parse_thresholds
 from ovs_jax.evaluation.whole_images import CenterCrop
 from ovs_jax.text.class_sets import imagenet_names
