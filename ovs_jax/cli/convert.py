@@ -108,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.source == OURS:
         return _export_ours(arguments)
     if arguments.verify:
-        verify.check_installed()
+        verify.check_installed(arguments.source)
     started = time.monotonic()
     conversion = _convert(arguments)
     tokenizer = find_tokenizer(conversion, arguments.file, spec=arguments.tokenizer)

@@ -183,6 +183,7 @@ class _Choices:
     short_side: int = 512
     long_side: int = 2048
     ignore_label: int = 255
+    elsewhere: bool = False
 
 
 _ADE = _Choices("ade20k_full", "scene_subset", ignore_label=65535)
@@ -191,7 +192,7 @@ _RESNET101 = {
     "pascal_voc": _Choices("pascal_voc", "scene", gamma=0.1),
     "ade20k_full": _ADE,
 }
-_PRESETS: Mapping[str, Mapping[str, _Choices]] = {
+ZERO_SHOT_PRESETS: Mapping[str, Mapping[str, _Choices]] = {
     "zegformer": _RESNET101,
     "zegformer_resnet50": {
         "coco_stuff": _Choices(
@@ -202,7 +203,11 @@ _PRESETS: Mapping[str, Mapping[str, _Choices]] = {
     },
     "zegformer_transfer": {
         "ade20k_full": _Choices(
-            "ade20k_full", "scene_subset", fusion=Fusion("image"), ignore_label=65535
+            "ade20k_full",
+            "scene_subset",
+            fusion=Fusion("image"),
+            ignore_label=65535,
+            elsewhere=True,
         ),
     },
 }
@@ -212,7 +217,7 @@ training the ResNet-101 model of COCO-Stuff has eight prompts, in evaluation one
 
 def zero_shot_protocol_names() -> tuple[str, ...]:
     """Every published protocol as ``preset/dataset``."""
-    return tuple(f"{preset}/{data}" for preset, sets in _PRESETS.items() for data in sets)
+    return tuple(f"{preset}/{data}" for preset, sets in ZERO_SHOT_PRESETS.items() for data in sets)
 
 
 def zero_shot_protocol(preset: str, dataset: str) -> ZeroShotProtocol:
@@ -226,7 +231,7 @@ def zero_shot_protocol(preset: str, dataset: str) -> ZeroShotProtocol:
     Raises:
       ValueError: an unknown preset, or one that was never used on this data set.
     """
-    sets = lookup(_PRESETS, preset, what="zero-shot protocol preset")
+    sets = lookup(ZERO_SHOT_PRESETS, preset, what="zero-shot protocol preset")
     chosen = lookup(sets, dataset, what=f"data set of protocol preset '{preset}'")
     return ZeroShotProtocol(
         name=preset,
@@ -237,4 +242,5 @@ def zero_shot_protocol(preset: str, dataset: str) -> ZeroShotProtocol:
         short_side=chosen.short_side,
         long_side=chosen.long_side,
         ignore_label=chosen.ignore_label,
+        elsewhere=chosen.elsewhere,
     )

@@ -7,7 +7,7 @@ import numpy as np
 import optax
 
 from ovs_jax.conversion.rules import to_foreign
-from ovs_jax.conversion.zegformer import ZEGFORMER
+from ovs_jax.conversion.sources.zegformer import RULES as ZEGFORMER
 from ovs_jax.nn import functional
 from ovs_jax.training import optimizer
 from ovs_jax.training.schedule import polynomial

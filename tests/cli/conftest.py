@@ -28,7 +28,7 @@ def nano_segmenter():
 def command(nano_segmenter, monkeypatch):
     """Parses and runs ``command(module, "word", ...)``; the checkpoint is always ``trained``."""
 
-    def load(path):
+    def load(path, **options):
         if str(path) != "trained":
             raise FileNotFoundError(f"checkpoint: {path} does not exist")
         return nano_segmenter
