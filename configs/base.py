@@ -5,8 +5,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from ovs_jax.data.synthetic.attributes import ATTRIBUTES
 from ovs_jax.models import registry
 from ovs_jax.training.config import RunConfig
+from ovs_jax.training.labelled_config import LabelledDataConfig
+from ovs_jax.training.mask_objective import MaskObjective
 
 Config = Any
 """A ConfigDict, whose fields no type checker knows."""
@@ -16,7 +19,7 @@ def defaults(model: str, preset: str, **changes: Any) -> Config:
     """The default config of a run with a model of a published size.
 
     Args:
-      model: ``groupvit`` or ``ovsegmentor``.
+      model: ``groupvit``, ``ovsegmentor``, or ``zegformer``, which learns from masks.
       preset: one of the model's sizes.
       changes: fields of the model that differ from the preset.
 
@@ -24,7 +27,9 @@ def defaults(model: str, preset: str, **changes: Any) -> Config:
       A config with every field of `ovs_jax.training.config.RunConfig`, not locked yet. It has
       neither ``steps`` nor ``epochs``.
     """
-    config = asdict(RunConfig(model={}, steps=1)) | {"steps": 0}
+    masks: Any = {"objective": MaskObjective(), "data": LabelledDataConfig()}
+    config = asdict(RunConfig(model={}, steps=1, **(masks if model == "zegformer" else {})))
+    config["steps"] = 0
     config["model"] = registry.to_dict(registry.model_config(model, preset, overrides=changes))
     return ConfigDict(config)
 
@@ -64,24 +69,34 @@ def smoke(config: Config) -> None:
     flags = {
         name: config.model[name] for name in ("multi_label", "momentum") if name in config.model
     }
+    if config.data.kind == "labelled":
+        flags = {"embedding": len(ATTRIBUTES)}
     nano = registry.model_config(registry.model_name(model), "nano", overrides=flags)
     config.model = ConfigDict(registry.to_dict(nano))
     config.batch_size = 16
     config.steps, config.epochs = 8, 0.0
     config.log_every = 2
-    config.schedule.warmup_epochs, config.schedule.warmup_steps = 0.0, 2
+    config.schedule.warmup_epochs, config.schedule.warmup_steps = 0.0, 0
     config.step.accumulate = 1
     config.checkpoint.every = 4
     config.init.checkpoint = config.init.image = config.init.text = ""
-    config.data.source, config.data.sets = "synthetic", ()
-    config.data.tokenizer = "synthetic"
-    config.data.text_length = 32
+    config.data.source = "synthetic"
     config.data.workers = 0
     config.data.world.size = 48
     config.data.world_length = 256
     config.evaluation.source = "synthetic"
     config.evaluation.every = 4
     config.evaluation.limit = 8
+    if config.data.kind == "labelled":
+        config.data.classes, config.data.dataset = "synthetic", ""
+        config.data.text = "attributes"
+        config.data.recipe.size, config.data.recipe.short_sides = 64, ()
+        config.data.most_classes = 8
+    else:
+        config.schedule.warmup_steps = 2
+        config.data.sets = ()
+        config.data.tokenizer = "synthetic"
+        config.data.text_length = 32
 
 
 def finish(config: Config, variant: str | None, *, known: tuple[str, ...] = ()) -> ConfigDict:

@@ -9,6 +9,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass, replace
 from difflib import get_close_matches
+from types import UnionType
 from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
@@ -18,7 +19,8 @@ def from_mapping(kind: type[T], values: Mapping[str, Any], *, where: str = "conf
     """Makes a dataclass from a nested dict.
 
     Lists become tuples and integers floats where the field asks for it, so that what JSON made of
-    a config gives the config back.
+    a config gives the config back. Of a field that may hold one of several dataclasses, each with a
+    field ``kind``, that field says which; the first is meant where nothing does.
 
     Args:
       kind: a dataclass, which may hold others.
@@ -102,6 +104,9 @@ def _checked(kind: type, values: Mapping[str, Any], current: Any, where: str) ->
 
 def _typed(value: Any, hint: Any, current: Any, where: str) -> Any:
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is UnionType and isinstance(value, Mapping):
+        hint = _chosen(value, inner, current, where)
+        current = current if isinstance(current, hint) else None
     if is_dataclass(hint) and isinstance(value, Mapping):
         if current is None:
             return from_mapping(hint, value, where=where)  # pyright: ignore[reportArgumentType]
@@ -124,7 +129,19 @@ def _typed(value: Any, hint: Any, current: Any, where: str) -> Any:
     raise ValueError(f"{where}: got {value!r}, expected {_described(hint)}")
 
 
+def _chosen(value: Mapping[str, Any], kinds: tuple[type, ...], current: Any, where: str) -> type:
+    """The dataclass whose ``kind`` the value names, else the present one's, else the first."""
+    table: dict[str, type] = {
+        str(item.default): kind for kind in kinds for item in fields(kind) if item.name == "kind"
+    }
+    if "kind" not in value:
+        return kinds[0] if current is None else type(current)
+    return lookup(table, value["kind"], what=f"{where}.kind")
+
+
 def _described(hint: Any) -> str:
+    if typing.get_origin(hint) is UnionType:
+        return " or ".join(_described(kind) for kind in typing.get_args(hint))
     if typing.get_origin(hint) is Literal:
         return f"one of {typing.get_args(hint)}"
     if is_dataclass(hint):

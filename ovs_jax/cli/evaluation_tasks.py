@@ -3,6 +3,7 @@
 import argparse
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from PIL import Image
@@ -11,17 +12,19 @@ from ovs_jax.cli.mask_options import change_defaults, changed
 from ovs_jax.data.benchmarks import BENCHMARKS, open_benchmark, open_labelled_folders
 from ovs_jax.data.records import Source
 from ovs_jax.data.sources import open_image_text
+from ovs_jax.data.synthetic.attributes import world_split
+from ovs_jax.data.synthetic.catalogue import OBJECTS, STUFF
 from ovs_jax.data.synthetic.config import WorldConfig
 from ovs_jax.data.synthetic.world import SyntheticWorld
 from ovs_jax.evaluation import evaluator, whole_images
 from ovs_jax.evaluation.classification import ClassificationProtocol, classify
 from ovs_jax.evaluation.gallery import draw_gallery
+from ovs_jax.evaluation.group_segmenter import GroupSegmenter
 from ovs_jax.evaluation.protocols import PRESETS, Protocol, protocol, synthetic_protocol
 from ovs_jax.evaluation.refinement import Pamr
 from ovs_jax.evaluation.report import Report
 from ovs_jax.evaluation.retrieval import RetrievalProtocol, retrieve
 from ovs_jax.evaluation.segmentation import png
-from ovs_jax.evaluation.group_segmenter import GroupSegmenter
 from ovs_jax.evaluation.segmenter import AnyProtocol, Segmenter
 from ovs_jax.evaluation.sweep import parse_range
 from ovs_jax.evaluation.whole_images import CenterCrop
@@ -30,6 +33,7 @@ from ovs_jax.evaluation.zero_shot import (
     ZeroShotProtocol,
     zero_shot_protocol,
 )
+from ovs_jax.evaluation.zero_shot_world import world_protocol
 from ovs_jax.mapping import lookup
 from ovs_jax.text.class_sets import imagenet_names
 from ovs_jax.text.class_splits import read_class_split
@@ -258,18 +262,28 @@ def _zero_shot(preset: str, arguments: argparse.Namespace) -> tuple[str, ZeroSho
     return rules.split.name, changed(rules, arguments)
 
 
-def open_world(arguments: argparse.Namespace) -> SyntheticWorld:
-    """Held-out scenes of the synthetic world."""
+def open_world(arguments: argparse.Namespace, *, every_class: bool = False) -> SyntheticWorld:
+    """Held-out scenes of the synthetic world, of its usual classes or of all that it can draw."""
+    config = WorldConfig(size=arguments.size)
+    if every_class:
+        config = replace(config, object_classes=tuple(OBJECTS), stuff_classes=tuple(STUFF))
     length = arguments.limit or SYNTHETIC_SCENES
-    return SyntheticWorld(WorldConfig(size=arguments.size), split="validation", length=length)
+    return SyntheticWorld(config, split="validation", length=length)
 
 
 def _open_synthetic(
     arguments: argparse.Namespace, refinement: Pamr | None
-) -> tuple[Source, Protocol]:
+) -> tuple[Source, AnyProtocol]:
     kind = arguments.dataset or "all"
-    if kind not in ("all", "objects"):
-        raise ValueError(f"--dataset: expected 'all' or 'objects' for synthetic, got '{kind}'")
+    if kind not in ("all", "objects", "zero_shot"):
+        raise ValueError(
+            "--dataset: expected 'all', 'objects' or 'zero_shot' (every class there is, some of "
+            f"them unseen) for synthetic, got '{kind}'"
+        )
+    if kind == "zero_shot":
+        world = open_world(arguments, every_class=True)
+        rules = world_protocol(world_split(world.config), size=arguments.size)
+        return world.segmentation(), changed(rules, arguments)
     source = open_world(arguments).segmentation(kind)
     return source, synthetic_protocol(
         source.class_set,

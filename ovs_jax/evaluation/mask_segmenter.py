@@ -50,6 +50,11 @@ class ClipClassifier:
     tokenizer: Tokenizer
     text_length: int = 77
 
+    @property
+    def width(self) -> int:
+        """The length of an embedding."""
+        return self.model.params["text_projection"]["kernel"].shape[1]
+
     def embed_classes(
         self, names: Sequence[str], *, templates: Sequence[str]
     ) -> Float[np.ndarray, "c e"]:
@@ -63,6 +68,7 @@ class ClipClassifier:
         )
 
 
+@typing.runtime_checkable
 class ClassEmbedder(typing.Protocol):
     """What makes embeddings of class names, in the space that the model's segments are in."""
 

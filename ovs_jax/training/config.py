@@ -10,11 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ovs_jax.data.synthetic import WorldConfig
+from ovs_jax.training.labelled_config import LabelledDataConfig
+from ovs_jax.training.mask_objective import MaskObjective
 from ovs_jax.training.objectives import CaptionObjective
 from ovs_jax.training.optimizer import OptimizerConfig
 from ovs_jax.training.resume import CheckpointConfig
 from ovs_jax.training.start import InitConfig
 
+HELD_OUT = 500
+"""Scenes of the synthetic world that are judged where no limit is set."""
 PromptWords = Literal["nouns", "nltk_nouns", "entities", "none"]
 
 
@@ -68,6 +72,7 @@ class DataConfig:
       threads: threads that build batches, in each process.
       prefetch: batches that each process keeps ready.
       max_bad_share: the run stops if a larger share of the records cannot be used.
+      kind: tells the kinds of data apart in a config.
     """
 
     source: str = "synthetic"
@@ -91,6 +96,7 @@ class DataConfig:
     threads: int = 2
     prefetch: int = 2
     max_bad_share: float = 0.05
+    kind: Literal["captions"] = "captions"
 
     def __post_init__(self) -> None:
         if bool(self.source) == bool(self.sets):
@@ -107,8 +113,11 @@ class ScheduleSettings:
     """The learning rate, in epochs or in steps.
 
     Attributes:
-      learning_rate: at the top of the cosine.
-      minimum: at its end.
+      shape: ``cosine`` after the warm-up, or ``polynomial`` from the first step to 0, which has
+        neither a minimum nor a warm-up.
+      power: of what is left, for ``polynomial``.
+      learning_rate: at the top of the cosine, or of the first step.
+      minimum: at the cosine's end.
       warmup: of the first step, where there is a warm-up.
       warmup_epochs: length of the warm-up; or
       warmup_steps: the same in steps.
@@ -116,6 +125,8 @@ class ScheduleSettings:
         they stand.
     """
 
+    shape: Literal["cosine", "polynomial"] = "cosine"
+    power: float = 0.9
     learning_rate: float = 1e-3
     minimum: float = 1e-5
     warmup: float = 1e-6
@@ -168,7 +179,8 @@ class EvaluationConfig:
       source: ``none``, ``synthetic`` (held-out scenes, every pixel labelled) or ``benchmark``.
       folder: for ``benchmark``, that of its official download, or what ``ovs-jax data prepare``
         made of it.
-      protocol: for ``benchmark``, a preset and class list such as ``ovsegmentor/voc21``.
+      protocol: for ``benchmark``, a preset and class list such as ``ovsegmentor/voc21``; of
+        labelled data ``zegformer/pascal_voc``, of which the segment branch alone is judged.
       limit: images to judge; 0 for all (of the synthetic world: 500).
       batch_size: windows that the model sees at a time.
     """
@@ -192,8 +204,8 @@ class RunConfig:
       epochs: passes over the data.
       seed: of initial weights, data order and all noise.
       log_every: steps between records.
-      objective: the losses and their weights.
-      data: images and captions.
+      objective: the losses and their weights; from captions, or from masks.
+      data: images with captions, or with label maps.
       optimizer: AdamW and its rules.
       schedule: the learning rate.
       step: precision and accumulation.
@@ -209,8 +221,8 @@ class RunConfig:
     epochs: float = 0.0
     seed: int = 0
     log_every: int = 50
-    objective: CaptionObjective = field(default_factory=CaptionObjective)
-    data: DataConfig = field(default_factory=DataConfig)
+    objective: CaptionObjective | MaskObjective = field(default_factory=CaptionObjective)
+    data: DataConfig | LabelledDataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     step: StepSettings = field(default_factory=StepSettings)
@@ -225,7 +237,18 @@ class RunConfig:
                 f"expected one of steps and epochs above 0, got steps={self.steps} and "
                 f"epochs={self.epochs}"
             )
+        masks = isinstance(self.objective, MaskObjective)
+        if masks != isinstance(self.data, LabelledDataConfig):
+            needed = "labelled" if masks else "captions"
+            raise ValueError(
+                f"data.kind: objective.kind '{self.objective.kind}' learns from '{needed}' data, "
+                f"got '{self.data.kind}'"
+            )
         self._check_ranges()
+        if self.schedule.shape == "polynomial" and (
+            self.schedule.warmup_epochs or self.schedule.warmup_steps
+        ):
+            raise ValueError("schedule.shape: 'polynomial' has no warm-up, expected none")
         if self.schedule.warmup_epochs and self.schedule.warmup_steps:
             raise ValueError(
                 "schedule: expected one of warmup_epochs and warmup_steps, got "
@@ -244,14 +267,17 @@ class RunConfig:
             "optimizer.beta2": (adam.beta2, 0, 1),
             "optimizer.clip_norm": (adam.clip_norm, 0, math.inf),
             "optimizer.weight_decay": (adam.weight_decay, 0, math.inf),
-            "objective.multi_label": (loss.multi_label, 0, math.inf),
-            "objective.entity": (loss.entity, 0, math.inf),
-            "objective.mask": (loss.mask, 0, math.inf),
-            "objective.detached_share": (loss.detached_share, 0, 1),
             "checkpoint.keep_best": (self.checkpoint.keep_best, 0, math.inf),
             "evaluation.limit": (self.evaluation.limit, 0, math.inf),
             "evaluation.batch_size": (self.evaluation.batch_size, 1, math.inf),
         }
+        if isinstance(loss, CaptionObjective):
+            ranges |= {
+                "objective.multi_label": (loss.multi_label, 0, math.inf),
+                "objective.entity": (loss.entity, 0, math.inf),
+                "objective.mask": (loss.mask, 0, math.inf),
+                "objective.detached_share": (loss.detached_share, 0, 1),
+            }
         for name, (value, least, most) in ranges.items():
             if not least <= value <= most:  # not a number is outside too
                 expected = f"at least {least}" if most == math.inf else f"{least} to {most:g}"

@@ -2,27 +2,22 @@
 
 import json
 import logging
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import jax
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh, PartitionSpec
 
 from ovs_jax import parallel
-from ovs_jax.data.benchmarks import open_benchmark
 from ovs_jax.data.index_files import open_index
 from ovs_jax.data.mixture import ImageTextSet
 from ovs_jax.data.pipeline import PipelineConfig, TrainingBatches, mixed_batches
 from ovs_jax.data.records import CaptionSource, Source
 from ovs_jax.data.sources import open_image_text
 from ovs_jax.data.synthetic import SyntheticWorld
-from ovs_jax.evaluation.evaluator import evaluate
 from ovs_jax.evaluation.files import check_output_folder
-from ovs_jax.evaluation.group_segmenter import GroupSegmenter
-from ovs_jax.evaluation.protocols import Protocol, protocol, synthetic_protocol
 from ovs_jax.models import registry
 from ovs_jax.nn import functional
 from ovs_jax.text.entities import EntityVocabulary, entity_rule
@@ -30,22 +25,21 @@ from ovs_jax.text.entity_files import read_entity_list
 from ovs_jax.text.tokenizers import Tokenizer, load_tokenizer
 from ovs_jax.training import loop
 from ovs_jax.training import state as states
-from ovs_jax.training.checkpoint import FOLDER as CHECKPOINTS
-from ovs_jax.training.config import DataConfig, EvaluationConfig, RunConfig, SetConfig
+from ovs_jax.training.caption_scores import make_scorer
+from ovs_jax.training.config import DataConfig, RunConfig, SetConfig
+from ovs_jax.training.labelled_config import LabelledDataConfig
+from ovs_jax.training.labelled_task import LabelledTask
 from ovs_jax.training.loop import LoopConfig, Outcome, Scores
+from ovs_jax.training.objectives import CaptionObjective, Objective
 from ovs_jax.training.resume import Checkpoints
-from ovs_jax.training.schedule import ScheduleConfig, warmup_cosine
+from ovs_jax.training.run_folder import CONFIG_FILE, discard_fruitless, existing
+from ovs_jax.training.schedule import ScheduleConfig, polynomial, warmup_cosine
 from ovs_jax.training.start import start
 from ovs_jax.training.state import Plan, State
 from ovs_jax.training.step import StepConfig, make_step
-from ovs_jax.training.writer import BOARD_FOLDER, Writer
-from ovs_jax.training.writer import FILE as METRICS_FILE
+from ovs_jax.training.writer import Writer
 
 logger = logging.getLogger(__name__)
-
-CONFIG_FILE = "config.json"
-HELD_OUT = 500
-"""Scenes of the synthetic world that are judged where no limit is set."""
 
 
 def run(config: RunConfig, workdir: str | Path) -> Outcome:
@@ -69,23 +63,89 @@ def run(config: RunConfig, workdir: str | Path) -> Outcome:
     check_output_folder(Path(workdir), field="workdir")
     parallel.initialize(config.parallel.distributed)
     mesh = make_mesh(config)
-    tokenizer = load_tokenizer(config.data.tokenizer)
-    batches = open_batches(config, tokenizer)
+    task = open_task(config)
+    batches = task.open_batches()
     try:
         steps = config.steps or int(config.epochs * batches.steps_per_epoch)
         plan = make_plan(config, mesh, steps=steps, steps_per_epoch=batches.steps_per_epoch)
-        scorer = make_scorer(config.evaluation, config.data, plan, tokenizer)
-        return _train(config, Path(workdir), plan, batches, tokenizer, scorer, steps=steps)
+        return _train(config, Path(workdir), task, plan, batches, task.scorer(plan), steps=steps)
     finally:
         batches.close()
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What depends on the kind of data that is learned from; see `open_task`.
+
+    Attributes:
+      objective: what the step differentiates.
+      tokenizer: what a checkpoint holds of it; empty if the model has no text encoder.
+      heads: of the model's image encoder, by stage; none where it is no transformer.
+    """
+
+    @property
+    def objective(self) -> Objective: ...  # noqa: D102
+
+    @property
+    def tokenizer(self) -> dict[str, Any]: ...  # noqa: D102
+
+    @property
+    def heads(self) -> tuple[int, ...]: ...  # noqa: D102
+
+    def open_batches(self) -> TrainingBatches:
+        """This process's part of every batch."""
+        ...
+
+    def scorer(self, plan: Plan) -> Callable[[State], Scores] | None:
+        """A function that scores a state, or None without evaluation."""
+        ...
+
+
+class CaptionTask:
+    """Learning from captions.
+
+    Args:
+      config: of the run.
+
+    Raises:
+      ValueError: config and data do not fit.
+      FileNotFoundError: the tokenizer's files are missing.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config, (self._data, objective) = config, captioned(config)
+        self._tokenizer = load_tokenizer(self._data.tokenizer)
+        self.objective: Objective = objective
+        self.tokenizer = self._tokenizer.to_dict()
+        self.heads = caption_model(config).encoder.heads
+
+    def open_batches(self) -> TrainingBatches:
+        """See `open_batches`."""
+        return open_batches(self._config, self._tokenizer)
+
+    def scorer(self, plan: Plan) -> Callable[[State], Scores] | None:
+        """See `make_scorer`."""
+        return make_scorer(self._config.evaluation, self._data, plan, self._tokenizer)
+
+
+def open_task(config: RunConfig) -> Task:
+    """What a run learns from, and how.
+
+    Raises:
+      ValueError: model, objective and data do not fit each other.
+      FileNotFoundError: a tokenizer, text encoder or class list is missing.
+    """
+    if isinstance(config.data, LabelledDataConfig):
+        return LabelledTask(config)
+    return CaptionTask(config)
 
 
 def _train(
     config: RunConfig,
     workdir: Path,
+    task: Task,
     plan: Plan,
     batches: TrainingBatches,
-    tokenizer: Tokenizer,
     scorer: Callable[[State], Scores] | None,
     *,
     steps: int,
@@ -93,7 +153,7 @@ def _train(
     description = {
         "config": asdict(config),
         "model": registry.to_dict(registry.from_dict(config.model)),
-        "tokenizer": tokenizer.to_dict(),
+        "tokenizer": task.tokenizer,
     }
     length = LoopConfig(
         steps=steps,
@@ -106,8 +166,9 @@ def _train(
     writer = None
     failed = True
     try:
-        heads = caption_model(config).encoder.heads
-        state = start(plan, checkpoints, batches, seed=config.seed, init=config.init, heads=heads)
+        state = start(
+            plan, checkpoints, batches, seed=config.seed, init=config.init, heads=task.heads
+        )
         first = jax.process_index() == 0
         writer = Writer(workdir, step=int(state["step"]), steps=steps, enabled=first)
         if first:
@@ -125,7 +186,7 @@ def _train(
         settings = StepConfig(config.seed, **asdict(config.step))
         outcome = loop.train(
             plan,
-            make_step(plan, config.objective, settings),
+            make_step(plan, task.objective, settings),
             state,
             batches,
             config=length,
@@ -141,33 +202,6 @@ def _train(
         checkpoints.close()
         if failed and jax.process_index() == 0:
             discard_fruitless(workdir, before=before)
-
-
-def existing(workdir: Path) -> frozenset[Path]:
-    """What is in a run's folder, with the folders above it that are there."""
-    parents = (path for path in (workdir, *workdir.parents) if path.exists())
-    return frozenset((*parents, *(workdir.iterdir() if workdir.is_dir() else ())))
-
-
-def discard_fruitless(workdir: Path, *, before: frozenset[Path]) -> None:
-    """Removes what a failed run has made, unless it came to a record or a checkpoint.
-
-    Args:
-      workdir: the run's folder.
-      before: from `existing`, before the run.
-    """
-    metrics = workdir / METRICS_FILE
-    recorded = metrics.is_file() and metrics.stat().st_size > 0
-    if recorded or any((workdir / CHECKPOINTS).glob("*")):
-        return
-    made = [workdir / name for name in (CONFIG_FILE, METRICS_FILE, BOARD_FOLDER, CHECKPOINTS)]
-    for path in made:
-        if path not in before and path.exists():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for folder in (workdir, *workdir.parents):
-        if folder in before or not folder.is_dir() or any(folder.iterdir()):
-            break
-        folder.rmdir()
 
 
 def make_mesh(config: RunConfig) -> Mesh:
@@ -196,9 +230,13 @@ def make_plan(config: RunConfig, mesh: Mesh, *, steps: int, steps_per_epoch: int
       Model, optimizer and layout, without values.
     """
     rates = asdict(config.schedule)
-    epochs = rates.pop("warmup_epochs")
+    epochs, shape, power = (rates.pop(name) for name in ("warmup_epochs", "shape", "power"))
     rates["warmup_steps"] = rates["warmup_steps"] or int(epochs * steps_per_epoch)
-    schedule = warmup_cosine(ScheduleConfig(**rates).scaled(config.batch_size), steps=steps)
+    scaled = ScheduleConfig(**rates).scaled(config.batch_size)
+    if shape == "polynomial":
+        schedule = polynomial(scaled.learning_rate, steps=steps, power=power)
+    else:
+        schedule = warmup_cosine(scaled, steps=steps)
     rules = [
         (pattern, PartitionSpec(*(None if axis == "none" else axis for axis in axes)))
         for pattern, axes in config.parallel.rules
@@ -227,9 +265,24 @@ def caption_model(config: RunConfig) -> registry.CaptionModelConfig:
     return model
 
 
+def captioned(config: RunConfig) -> tuple[DataConfig, CaptionObjective]:
+    """Data and objective of a run that learns from captions.
+
+    Raises:
+      ValueError: it learns from something else.
+    """
+    data, objective = config.data, config.objective
+    if not isinstance(data, DataConfig) or not isinstance(objective, CaptionObjective):
+        raise ValueError(
+            f"expected data and objective of kind 'captions', got '{data.kind}' and "
+            f"'{objective.kind}'"
+        )
+    return data, objective
+
+
 def open_batches(config: RunConfig, tokenizer: Tokenizer) -> TrainingBatches:
     """This process's part of every batch, with the entries that the objective needs."""
-    data, model = config.data, caption_model(config)
+    (data, objective), model = captioned(config), caption_model(config)
     if tokenizer.vocab_size > model.text.vocabulary:
         raise ValueError(
             f"model.text.vocabulary: expected at least the {tokenizer.vocab_size} words of "
@@ -241,9 +294,9 @@ def open_batches(config: RunConfig, tokenizer: Tokenizer) -> TrainingBatches:
             f"{data.text_length}"
         )
     fields = ["image", "caption"]
-    fields += ["prompts"] if config.objective.multi_label else []
-    fields += ["question", "answer"] if config.objective.entity else []
-    fields += ["cross_image", "cross_entity"] if config.objective.mask else []
+    fields += ["prompts"] if objective.multi_label else []
+    fields += ["question", "answer"] if objective.entity else []
+    fields += ["cross_image", "cross_entity"] if objective.mask else []
     pipeline = PipelineConfig(
         batch_size=config.batch_size,
         image_size=model.encoder.image_size,
@@ -303,56 +356,3 @@ def open_source(data: DataConfig) -> tuple[Source, EntityVocabulary | None]:
             data.source, image_column=data.image_column, caption_column=data.caption_column
         )
     return source, vocabulary
-
-
-def open_labelled(config: EvaluationConfig, data: DataConfig) -> tuple[Source, Protocol] | None:
-    """Labelled images and the protocol to judge by; None without evaluation."""
-    if config.source == "none":
-        return None
-    if config.source == "benchmark":
-        if not config.folder:
-            raise ValueError("evaluation.folder: expected the folder of a benchmark, got none")
-        preset, _, dataset = config.protocol.partition("/")
-        rules = protocol(preset, dataset)
-        return open_benchmark(dataset, config.folder), rules
-    world = SyntheticWorld(
-        data.world, split="validation", seed=data.world_seed, length=config.limit or HELD_OUT
-    )
-    scenes = world.segmentation("all")
-    return scenes, synthetic_protocol(scenes.class_set, size=data.world.size)
-
-
-def make_scorer(
-    config: EvaluationConfig, data: DataConfig, plan: Plan, tokenizer: Tokenizer
-) -> Callable[[State], Scores] | None:
-    """A function that scores a state by mean IoU, or None without evaluation."""
-    benchmark = open_labelled(config, data)
-    if benchmark is None:
-        return None
-    source, rules = benchmark
-
-    def score(state: State) -> Scores:
-        params, stats, mesh = state["params"], state["stats"], plan.mesh
-        if jax.process_count() > 1:
-            # Every host judges images of its own on its own devices.
-            params, stats = multihost_utils.process_allgather((params, stats), tiled=True)
-            mesh = parallel.make_mesh((-1, 1, 1), devices=jax.local_devices())
-        segmenter = GroupSegmenter(
-            plan.static,
-            params,
-            stats,
-            tokenizer=tokenizer,
-            text_length=data.text_length,
-            mesh=mesh,
-        )
-        report = evaluate(
-            segmenter,
-            source,
-            rules,
-            limit=config.limit or None,
-            progress=False,
-            batch_size=config.batch_size,
-        )
-        return Scores(report.figures(), report.score)
-
-    return score

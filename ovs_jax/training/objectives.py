@@ -106,6 +106,7 @@ class CaptionObjective:
         uses any of them, but OVSegmentor's running statistics have seen them (GroupViT's not).
       tile: how many texts at a time meet the images of a device in the contrastive losses; several
         devices then pass their texts round a ring. 0 holds the matrix of the whole batch at once.
+      kind: tells the objectives apart in a config.
     """
 
     multi_label: float = 0.0
@@ -117,6 +118,7 @@ class CaptionObjective:
     project_tokens: bool = True
     share_prompts: bool = False
     tile: int = 0
+    kind: Literal["captions"] = "captions"
 
     def __post_init__(self) -> None:
         if self.tile < 0:

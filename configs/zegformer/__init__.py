@@ -1,0 +1,1 @@
+"""ZegFormer (CVPR 2022)."""

@@ -1,0 +1,74 @@
+"""Where masks are learned from label maps: ZegFormer's objective."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from ovs_jax import parallel
+from ovs_jax.losses.masks import class_masks
+from ovs_jax.losses.matching import match_targets
+from ovs_jax.losses.set_prediction import SetWeights, set_losses
+from ovs_jax.typing import Batch
+
+
+@dataclass(frozen=True)
+class MaskObjective:
+    """The loss of ZegFormer (section 5.1): every decoder layer's segments are matched and judged.
+
+    Attributes:
+      weights: of the parts, for matching and for the loss.
+      valid_mask: whether ignored pixels, those of unseen classes among them, are left out of masks
+        and matching. As published they count, as being outside of every mask.
+      kind: tells the objectives apart in a config.
+    """
+
+    weights: SetWeights = field(default_factory=SetWeights)
+    valid_mask: bool = False
+    kind: Literal["masks"] = "masks"
+
+    def __post_init__(self) -> None:
+        for name, weight in asdict(self.weights).items():
+            if not 0 <= weight < float("inf"):
+                raise ValueError(f"objective.weights.{name}: expected at least 0, got {weight}")
+
+    def __call__(
+        self,
+        model: Any,
+        batch: Batch,
+        key: Key[Array, ""] | None,
+        *,
+        class_unit: Float[np.ndarray, "c e"],
+    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """Judges a batch of labelled images.
+
+        Args:
+          model: bound for training.
+          batch: ``image``, ``label`` and ``classes``, see `data.labelled`.
+          key: random key of the dropout.
+          class_unit: one embedding of length one for each seen class, in the order of the labels.
+
+        Returns:
+          The weighted loss over all layers; for the log the parts of the last layer, unweighted,
+          and how many masks an image has.
+        """
+        label, classes = batch["label"], batch["classes"]
+        predicted = model(batch["image"], class_unit, key=key)
+        losses = set_losses(
+            predicted.logits,
+            predicted.masks,
+            classes=classes,
+            targets=class_masks(label, classes),
+            weights=self.weights,
+            valid=label >= 0 if self.valid_mask else None,
+            match=parallel.map_over_batch(match_targets),
+        )
+        loss = losses.total(self.weights)
+        return loss, {
+            "loss": loss,
+            "loss/classification": losses.classification[-1],
+            "loss/mask": losses.mask[-1],
+            "loss/dice": losses.dice[-1],
+            "masks": (classes >= 0).sum(-1).mean(),
+        }
