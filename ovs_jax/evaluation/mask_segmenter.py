@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ovs_jax.evaluation.image_branch import Look, embed_masks
-from ovs_jax.evaluation.mask_painting import MaskPainting
+from ovs_jax.evaluation.mask_painting import CLASSES, MaskPainting
 from ovs_jax.evaluation.proposals import Fusion, image_logits, mask_classes
 from ovs_jax.evaluation.protocols import Protocol
 from ovs_jax.evaluation.regions import CHUNK
@@ -259,19 +259,23 @@ class MaskSegmenter(Segmenter):
         self, image: ZeroShotImage, bank: ZeroShotBank, rules: ZeroShotProtocol
     ) -> tuple[Array, Array]:
         """Mask logits, and how much each mask speaks for each class; both may be under way."""
-        logits, masks = _find_masks(*self._model, image.pixels, bank.unit)
-        from_clip = None
+        count = len(bank.unit)
+        # Classes are filled up, so that another number of them is no other program.
+        unit = np.pad(bank.unit, ((0, -count % CLASSES), (0, 0)))
+        logits, masks = _find_masks(*self._model, image.pixels, unit)
+        logits = jnp.concatenate([logits[:, :count], logits[:, -1:]], axis=-1)
+        embeddings = scale = None
         if bank.image_unit is not None and self._clip is not None:
-            from_clip = _ask_clip(
-                *self._clip.model,
-                image.clip_pixels,
-                masks,
-                bank.image_unit,
-                logits,
-                look=rules.look,
-                chunk=self._chunk,
+            clip = self._clip.model
+            embeddings = _show_masks(
+                *clip, image.clip_pixels, masks, look=rules.look, chunk=self._chunk
             )
-        return masks, _classify(logits, from_clip, bank.unseen, fusion=rules.fusion)
+            # As published: not limited to 100, which every published CLIP has anyway.
+            scale = jnp.exp(clip.params["logit_scale"].astype(jnp.float32))
+        scores = _classify(
+            logits, embeddings, bank.image_unit, scale, bank.unseen, fusion=rules.fusion
+        )
+        return masks, scores
 
 
 def _keys(names: Iterable[str]) -> set[str]:
@@ -289,29 +293,33 @@ def _find_masks(
 
 
 @partial(jax.jit, static_argnums=0, static_argnames=("look", "chunk"))
-def _ask_clip(
+def _show_masks(
     static: functional.Static,
     params: Any,
     stats: Any,
     pixels: Array,
     masks: Array,
-    unit: Array,
-    logits: Array,
     *,
     look: Look,
     chunk: int,
-) -> Float[Array, "q c_plus_1"]:
+) -> Float[Array, "q e"]:
     clip = functional.bind(static, params, stats)
-    found = embed_masks(clip, pixels, masks, look=look, chunk=chunk)
-    # As published: not limited to 100, which every published CLIP has anyway.
-    scale = jnp.exp(params["logit_scale"].astype(jnp.float32))
-    return image_logits(found, unit, logits, scale=scale)
+    return embed_masks(clip, pixels, masks, look=look, chunk=chunk)
 
 
 @partial(jax.jit, static_argnames="fusion")
 def _classify(
-    logits: Array, from_clip: Array | None, unseen: Array, *, fusion: Fusion
+    logits: Array,
+    embeddings: Array | None,
+    image_unit: Array | None,
+    scale: Array | None,
+    unseen: Array,
+    *,
+    fusion: Fusion,
 ) -> Float[Array, "q c"]:
+    from_clip = None
+    if embeddings is not None and image_unit is not None and scale is not None:
+        from_clip = image_logits(embeddings, image_unit, logits, scale=scale)
     return mask_classes(logits, from_clip, unseen=unseen, fusion=fusion)
 
 

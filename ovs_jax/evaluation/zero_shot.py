@@ -44,7 +44,7 @@ class ZeroShotProtocol:
       background: the threshold below which there is background, of a list of one's own; None where
         every pixel gets a class.
       elsewhere: whether the model was trained with other classes than ``split`` has as seen.
-      note: what is not as published, in words.
+      note: what was changed, or is peculiar to the labels, in words.
     """
 
     name: str
@@ -76,7 +76,7 @@ class ZeroShotProtocol:
 
     @property
     def title(self) -> str:
-        """The preset, the class list and what is not as published."""
+        """The preset, the class list and what was changed."""
         return f"{self.name} / {self.split.name}" + (f" ({self.note})" if self.note else "")
 
     @property
@@ -106,7 +106,7 @@ class ZeroShotProtocol:
             "pixels": "sum of mask scores x mask probabilities, resized bilinearly",
             "calibration": f"{self.gamma:g} less for seen classes" if self.gamma else "none",
             "ignored label": self.ignore_label,
-            "not as published": self.note or "nothing",
+            **({"changed": self.note} if self.note else {}),
         }
 
     def prepared(self, image: UInt8[np.ndarray, "h w 3"], *, extra: Any = None) -> "ZeroShotImage":

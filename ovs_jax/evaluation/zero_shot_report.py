@@ -101,7 +101,8 @@ class ZeroShotReport(Report):
             )
 
     def _sweep(self) -> list[dict[str, Any]]:
-        names = ("mean_iou", "seen_iou", "unseen_iou", "harmonic_iou")
+        groups = ("seen_iou", "unseen_iou", "harmonic_iou")
+        names = ("mean_iou", *groups, *(f"{name}_of_present" for name in groups))
         rows = []
         for gamma in sorted(self.confusions):
             scores = _rounded(self.at(gamma))

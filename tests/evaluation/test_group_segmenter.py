@@ -19,6 +19,7 @@ from ovs_jax.evaluation.painting import (
 from ovs_jax.evaluation.refinement import Pamr, refine_groups
 from ovs_jax.evaluation.segmenter import class_names
 from ovs_jax.evaluation.sliding import Geometry, prepare, slot_count, window_boxes
+from ovs_jax.evaluation.zero_shot import zero_shot_protocol
 from ovs_jax.nn import functional
 from ovs_jax.typing import ClassSet
 
@@ -247,3 +248,8 @@ def test_a_window_that_the_patches_do_not_fill_is_an_error(nano):
     segmenter = GroupSegmenter(*parts, **options, geometry=geometry)
     with pytest.raises(ValueError, match="36 x 36 pixels, expected multiples of the patch size 8"):
         segmenter.segment(photo(), CLASSES)
+
+
+def test_a_protocol_for_masks_is_refused_with_the_presets_that_fit(segmenter):
+    with pytest.raises(ValueError, match=r"preset 'zegformer' judges .* masks .* groupvit, ovsegm"):
+        segmenter.judged_by(zero_shot_protocol("zegformer", "pascal_voc"))

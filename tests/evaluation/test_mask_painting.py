@@ -115,4 +115,4 @@ def test_without_seen_or_without_unseen_classes_the_others_win(painting):
 
 def test_a_size_beyond_the_padded_image_is_refused(painting):
     with pytest.raises(ValueError, match=r"size: expected 1 to the \(64, 96\)"):
-        MaskPainting(painting.logits, painting.scores, UNSEEN, (64, 96), (65, 90), (70, 100))
+        MaskPainting(painting.logits, painting.mask_scores, UNSEEN, (64, 96), (65, 90), (70, 100))
