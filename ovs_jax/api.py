@@ -20,7 +20,6 @@ from ovs_jax.evaluation.sliding import Geometry
 from ovs_jax.evaluation.zero_shot import ZeroShotProtocol
 from ovs_jax.mapping import from_mapping
 from ovs_jax.models import registry
-from ovs_jax.nn import functional
 from ovs_jax.text.prompts import templates
 from ovs_jax.text.tokenizers import Tokenizer
 from ovs_jax.training.checkpoint import LoadedModel, load_model
@@ -72,7 +71,7 @@ def _group_segmenter(loaded: LoadedModel, *, geometry: Geometry | None) -> Group
             f"checkpoint {loaded.folder}: it was converted without a tokenizer, and class names "
             "cannot be read; convert it again with --tokenizer"
         )
-    static, _, _ = functional.abstract(registry.build(loaded.model_config))
+    static, _, _ = registry.shapes(loaded.model_config)
     data = loaded.config["data"]
     trained = loaded.model_config.encoder.image_size
     size = trained * (1 if data["source"] == "synthetic" else 2)
@@ -109,7 +108,7 @@ def _mask_segmenter(
             f"{text.width}"
         )
     chosen = templates(data.prompts)
-    static, _, _ = functional.abstract(registry.build(loaded.model_config))
+    static, _, _ = registry.shapes(loaded.model_config)
     return MaskSegmenter(
         BoundModel(static, loaded.params, loaded.stats),
         text=text,

@@ -75,10 +75,10 @@ def _published_classes(conversion: Conversion) -> str:
     seen = {len(class_split(split).seen): split for split in split_names()}
     count = len(conversion.unused[name]) - 1 if name in conversion.unused else None
     if count not in seen:
-        told = "does not tell" if count is None else f"says {count}"
+        told = "does not tell" if count is None else f"was trained with {count}"
         raise ValueError(
             f"--classes: expected the classes that the model was trained with, one of "
-            f"{list(split_names())} or a JSON file; the checkpoint {told} how many, the published "
+            f"{list(split_names())} or a JSON file; the checkpoint {told}, the published "
             f"divisions have {sorted(seen)}"
         )
     return seen[count]

@@ -112,7 +112,8 @@ def from_dict(values: Mapping[str, Any]) -> ModelConfig:
     if name in _ENCODERS:
         raise ValueError(
             f"model.name: '{name}' is an encoder alone and cannot segment; expected one of "
-            f"{sorted(_KINDS)}. Start training from it with init.checkpoint, init.image or init.text"
+            f"{sorted(_KINDS)}. Start training from it with init.checkpoint, init.image or "
+            "init.text"
         )
     return from_mapping(lookup(_KINDS, name, what="model.name")[0], rest, where="model")
 

@@ -13,7 +13,6 @@ from ovs_jax.evaluation.mask_segmenter import (
 )
 from ovs_jax.models import registry
 from ovs_jax.models.vision.config import ClipConfig
-from ovs_jax.nn import functional
 from ovs_jax.text.tokenizers import Tokenizer
 from ovs_jax.training import checkpoint
 from ovs_jax.training.labelled_config import ATTRIBUTES
@@ -57,9 +56,7 @@ def load_clip(path: str | Path, *, field: str = "clip") -> ClipClassifier:
         )
     arrays = jax.device_put(stored.weights)
     return ClipClassifier(
-        model=BoundModel(
-            functional.abstract(registry.build(config))[0], arrays["params"], arrays["stats"]
-        ),
+        model=BoundModel(registry.shapes(config)[0], arrays["params"], arrays["stats"]),
         tokenizer=Tokenizer.from_dict(stored.metadata["tokenizer"]),
         text_length=config.text.length,
     )

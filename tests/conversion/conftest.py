@@ -9,7 +9,8 @@ from weights.full_segmentation import write_vocabulary
 from weights.random_models import SMALL, original_state
 
 ORIGINAL = (
-    "groupvit", "ovsegmentor", "zegformer", "dino", "timm-vit", "clip", "resnet", "resnet-detectron",
+    "groupvit", "ovsegmentor", "zegformer", "dino", "timm-vit", "clip", "resnet",
+    "resnet-detectron",
 )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from ovs_jax.conversion.verify import TOLERANCE, WITHOUT, verify
 from ovs_jax.data.transforms import normalize
 from ovs_jax.losses.contrastive import contrastive
 from ovs_jax.models import registry
+from ovs_jax.models.vision.config import ClipConfig
 from ovs_jax.nn import functional
 from ovs_jax.text.tokenizers import load_tokenizer
 from tests.conversion.conftest import clip_vocabulary, read
@@ -233,3 +234,12 @@ def test_a_photo_gets_the_labels_that_the_librarys_maps_give(
         scores = ours.scores.transpose(1, 2, 0)[clear]
         np.testing.assert_allclose(scores, theirs.scores[clear], rtol=0, atol=TOLERANCE)
         np.testing.assert_array_equal(ours.labels[clear], theirs.labels[clear])
+
+
+def test_clip_of_the_published_size_equals_the_librarys(tmp_path: Path) -> None:
+    """ViT-B/16, which ZegFormer reads class names with and asks about masks."""
+    conversion = convert("clip-hf", make("clip-hf", ClipConfig(), tmp_path / "clip"))
+    assert conversion.config == ClipConfig()
+    rows = verify(conversion, tmp_path / "clip")
+    assert {row.output: row.difference for row in rows if not row.passed} == {}
+    assert all(row.scale > 0.1 for row in rows)

@@ -176,7 +176,7 @@ def test_a_class_list_for_groups_is_judged_with_the_seen_classes_of_training(wit
 
 
 def test_what_this_kind_of_model_cannot_be_asked_is_told(segmenter, without_clip, zegformer):
-    with pytest.raises(ValueError, match="fusion 'ensemble' asks CLIP .* expected fusion 'segm"):
+    with pytest.raises(ValueError, match=r"fusion 'ensemble' asks CLIP .* expected fusion 'segm"):
         without_clip.judged_by(PROTOCOL)
     with pytest.raises(ValueError, match="refinement: belongs to groups"):
         segmenter.segment(IMAGE, ["cow"], refinement=Pamr())

@@ -151,6 +151,6 @@ def _described(kind: ObjectKind | StuffKind) -> Float[np.ndarray, " e"]:
     return _unit(np.concatenate(blocks))
 
 
-def _unit(values: Sequence[float] | Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+def _unit(values: Sequence[int] | Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     vector = np.asarray(values, np.float64)
     return vector / np.linalg.norm(vector)
