@@ -155,7 +155,7 @@ def test_a_run_on_the_synthetic_world_is_scored_and_segments(
     options = ["--checkpoint", trained, "--out", tmp_path / "out"]
     assert run("segment", photo, "--classes", "zebra, cow", *options) == 0
     assert run("segment", photo, "--classes", "zebra, submarine", *options) == 2
-    assert "did you mean" in capsys.readouterr().err
+    assert "only words of the synthetic world are known" in capsys.readouterr().err
 
 
 ANY = ["--preset", "synthetic", "--limit", "1"]
