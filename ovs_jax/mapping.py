@@ -136,7 +136,8 @@ def _chosen(value: Mapping[str, Any], kinds: tuple[type, ...], current: Any, whe
     }
     if "kind" not in value:
         return kinds[0] if current is None else type(current)
-    return lookup(table, value["kind"], what=f"{where}.kind")
+    kind = _typed(value["kind"], str, None, f"{where}.kind")
+    return lookup(table, kind, what=f"{where}.kind")
 
 
 def _described(hint: Any) -> str:

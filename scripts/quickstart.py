@@ -1,6 +1,7 @@
 """Trains OVSegmentor in two stages on the synthetic world, evaluates it and draws what it sees.
 
     python scripts/quickstart.py [--seed 0] [--out runs/quickstart] [--smoke]
+    python scripts/quickstart.py --model zegformer     masks and unseen classes in place of captions
 
 Writes to OUT: stage1/ and stage2/ (runs with checkpoints), results.json, results.md and scenes.png.
 The scores are taken on held-out scenes that neither training nor the choice of a checkpoint has
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import quickstart_zegformer
 from PIL import Image
 
 import ovs_jax
@@ -160,11 +162,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
+    parser.add_argument(
+        "--model",
+        choices=("ovsegmentor", "zegformer"),
+        default="ovsegmentor",
+        help="what to train: from captions, or from the masks of some classes",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of weights, data order and noise")
     parser.add_argument("--out", type=Path, default=Path("runs/quickstart"))
     parser.add_argument("--smoke", action="store_true", help="a few steps only, to see it work")
     arguments = parser.parse_args()
     set_up_logging(verbose=False)
+    if arguments.model == "zegformer":
+        seed, smoke = arguments.seed, arguments.smoke
+        return quickstart_zegformer.run(
+            arguments.out, seed=seed, smoke=smoke, environment=environment()
+        )
     variant = ":smoke" if arguments.smoke else ""
     stages = [arguments.out / "stage1", arguments.out / "stage2"]
     seed = f"--config.seed={arguments.seed}"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains, evaluates and draws on a fresh machine: bash scripts/quickstart.sh [--seed N] [--out DIR] [--smoke]
+# Trains, evaluates and draws on a fresh machine: bash scripts/quickstart.sh [--model zegformer] [--seed N] [--out DIR] [--smoke]
 # Needs Python 3.11 or newer and an index to install packages from; makes .venv beside this checkout's files.
 set -euo pipefail
 cd "$(dirname "$0")/.."

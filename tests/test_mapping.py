@@ -96,3 +96,50 @@ def test_a_lookup_lists_what_there_is_and_suggests_the_nearest():
 def test_nothing_is_suggested_where_nothing_is_near():
     assert suggestion("zzzz", ["groupvit"]) == ""
     assert suggestion("grupvit", ["groupvit"]) == "; did you mean 'groupvit'?"
+
+
+@dataclass(frozen=True)
+class Words:
+    length: int = 8
+    kind: Literal["words"] = "words"
+
+
+@dataclass(frozen=True)
+class Masks:
+    most: int = 3
+    inner: Inner = field(default_factory=Inner)
+    kind: Literal["masks"] = "masks"
+
+
+@dataclass(frozen=True)
+class Either:
+    data: Words | Masks = field(default_factory=Words)
+
+
+def test_a_field_of_several_dataclasses_is_told_by_its_kind():
+    assert from_mapping(Either, {}) == Either(Words())
+    assert from_mapping(Either, {"data": {"length": 2}}) == Either(Words(2))
+    masks = from_mapping(Either, {"data": {"kind": "masks", "inner": {"rate": 1}}})
+    assert masks == Either(Masks(inner=Inner(rate=1.0)))
+    assert from_mapping(Either, json.loads(json.dumps(asdict(masks)))) == masks
+
+
+def test_an_override_keeps_the_kind_unless_it_names_another():
+    masks = Either(Masks(5))
+    assert override(masks, {"data": {"inner": {"rate": 0.1}}}) == Either(Masks(5, Inner(0.1)))
+    assert override(masks, {"data": {"kind": "words"}}) == Either(Words())
+    assert override(masks, {"data": {"kind": "masks"}}) == masks
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"kind": "mask"}, r"config\.data\.kind: unknown 'mask', .* did you mean 'masks'\?"),
+        ({"kind": ["masks"]}, r"config\.data\.kind: got \['masks'\], expected str"),
+        ({"most": 1}, r"config\.data\.most: no such field, expected one of \['length', 'kind'\]"),
+        (3, r"config\.data: got 3, expected a group of fields: length, kind or a group of"),
+    ],
+)
+def test_a_kind_that_does_not_fit_is_named(values, message):
+    with pytest.raises(ValueError, match=message):
+        from_mapping(Either, {"data": values})

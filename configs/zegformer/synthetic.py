@@ -19,25 +19,35 @@ from .. import base
 
 
 def get_config(variant: str | None = None) -> ConfigDict:
-    config = base.defaults("zegformer", "nano", embedding=len(ATTRIBUTES))
-    config.batch_size = 32
-    config.steps = 3000
-    config.log_every = 50
-    config.schedule.learning_rate = 1e-3
+    config = base.defaults(
+        "zegformer",
+        "nano",
+        embedding=len(ATTRIBUTES),
+        transformer={"queries": 8, "width": 64, "heads": 4, "hidden": 128},
+    )
+    config.batch_size = 16
+    config.steps = 6000
+    config.log_every = 100
+    config.schedule.learning_rate = 1.5e-3
     config.schedule.minimum = 1e-5
     config.schedule.warmup_steps = 100
     config.optimizer.weight_decay = 1e-4
+    config.optimizer.decays = (("class_head/projection/.*", 1.0),)
     config.optimizer.clip_norm = 1.0
     config.objective.valid_mask = True
     config.data.remember = True
     config.data.world.object_classes = tuple(OBJECTS)
     config.data.world.stuff_classes = tuple(STUFF)
+    config.data.world.palettes = 1
+    config.data.world.max_objects = 3
+    config.data.world.coverage = 0.35
+    config.data.world_length = 8000
     config.data.recipe.size = 64
     config.data.recipe.short_sides = (64,)
     config.data.recipe.jitter = False
     config.data.most_classes = 8
-    config.checkpoint.every = 500
+    config.checkpoint.every = 1000
     config.evaluation.source = "synthetic"
-    config.evaluation.every = 500
+    config.evaluation.every = 1000
     config.evaluation.limit = 200
     return base.finish(config, variant)

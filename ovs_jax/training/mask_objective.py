@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
@@ -54,7 +55,7 @@ class MaskObjective:
           and how many masks an image has.
         """
         label, classes = batch["label"], batch["classes"]
-        predicted = model(batch["image"], class_unit, key=key)
+        predicted = model(batch["image"], jnp.asarray(class_unit), key=key)
         losses = set_losses(
             predicted.logits,
             predicted.masks,

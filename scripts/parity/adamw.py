@@ -6,10 +6,13 @@ import jax
 import numpy as np
 import optax
 
+from ovs_jax.cli import config as experiments
 from ovs_jax.conversion.rules import to_foreign
 from ovs_jax.conversion.sources.zegformer import RULES as ZEGFORMER
+from ovs_jax.mapping import from_mapping
 from ovs_jax.nn import functional
 from ovs_jax.training import optimizer
+from ovs_jax.training.config import RunConfig
 from ovs_jax.training.schedule import polynomial
 from parity.report import TOLERANCES, Report
 from parity.set_losses import relative
@@ -20,12 +23,7 @@ FIRST, LATER = TOLERANCES["model"], 1e-2
 ROUNDING, NEIGHBOURS = 1e-7, 8
 STEPS, RATE = 10, 1e-3
 PUBLISHED_STEPS, PUBLISHED_RATE = 60_000, 1e-4
-RECIPE = optimizer.OptimizerConfig(
-    weight_decay=1e-4,
-    clip_norm=0.01,
-    rates=(("backbone/.*", 0.1),),
-    decays=((r".*norm\d?/(scale|bias)", 0.0), ("query_embedding", 0.0), (".*", 1e-4)),
-)
+RECIPE = from_mapping(RunConfig, experiments.load("zegformer/coco_stuff").to_dict()).optimizer
 """Decay on everything, biases and the no-object vector too, but norms and query embeddings."""
 
 

@@ -1,5 +1,6 @@
 """Experiments by name, and what can be changed about them."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from ml_collections import ConfigDict
 
 from ovs_jax.cli import config
+from ovs_jax.data.label_transforms import LabelRecipe
 from ovs_jax.mapping import from_mapping
 from ovs_jax.training.config import RunConfig
 
@@ -22,6 +24,10 @@ def test_every_experiment_says_what_it_is() -> None:
         "ovsegmentor/stage2",
         "quickstart/stage1",
         "quickstart/stage2",
+        "zegformer/ade20k_full",
+        "zegformer/coco_stuff",
+        "zegformer/pascal_voc",
+        "zegformer/synthetic",
     } <= set(ALL)
     for name, summary in config.experiments().items():
         text = (config.folder() / f"{name}.py").read_text()
@@ -38,13 +44,7 @@ def test_every_experiment_is_locked_and_complete(name: str, variant: str) -> Non
     assert loaded.is_locked
     run = from_mapping(RunConfig, loaded.to_dict())
     assert (run.steps > 0) != (run.epochs > 0)
-    fields = set(config.flatten(loaded))
-    model = {field for field in fields if field.startswith("model.")}
-    assert fields - model == set(config.flatten(config.load(ALL[0]))) - model_fields(ALL[0])
-
-
-def model_fields(name: str) -> set[str]:
-    return {f for f in config.flatten(config.load(name)) if f.startswith("model.")}
+    assert set(config.flatten(loaded)) == set(config.flatten(ConfigDict(asdict(run))))
 
 
 @pytest.mark.parametrize("name", ["groupvit/gcc_yfcc", "ovsegmentor/stage1", "ovsegmentor/stage2"])
@@ -97,6 +97,44 @@ def test_the_recipes_are_the_published_ones() -> None:
     small = config.load("ovsegmentor/stage1:vit_small")
     assert (small.model.encoder.width, small.model.text.kind) == (384, "roberta")
     assert small.init.text.startswith("roberta:")
+
+
+def test_the_recipes_of_zegformer_are_the_published_ones() -> None:
+    coco, voc, ade = (
+        config.load(f"zegformer/{name}") for name in ("coco_stuff", "pascal_voc", "ade20k_full")
+    )
+    for recipe in (coco, voc, ade):
+        adam, rates = recipe.optimizer, recipe.schedule
+        assert (adam.beta1, adam.beta2, adam.epsilon, adam.clip_norm) == (0.9, 0.999, 1e-8, 0.01)
+        assert (rates.shape, rates.power, rates.learning_rate) == ("polynomial", 0.9, 1e-4)
+        assert (recipe.batch_size, recipe.epochs) == (32, 0.0)
+        weights = recipe.objective.weights
+        assert (weights.classification, weights.mask, weights.dice) == (1.0, 20.0, 1.0)
+        assert weights.no_object == 0.1
+        assert not recipe.objective.valid_mask
+        assert recipe.model.backbone.blocks == (3, 4, 23, 3)
+        assert recipe.model.backbone.norm == "frozen"
+        assert (recipe.model.transformer.queries, recipe.model.transformer.decoder_layers) == (
+            100,
+            6,
+        )
+        assert recipe.data.recipe.jitter
+        assert recipe.data.recipe.flip == 0.5
+    published = [
+        (r.steps, r.data.recipe.size, r.data.recipe.longest, r.data.classes, r.data.prompts,
+         r.data.ignore_label, r.step.dtype)
+        for r in (coco, voc, ade)
+    ]  # fmt: skip
+    assert published == [
+        (60_000, 640, 2560, "coco_stuff", "scene_subset", 255, "bfloat16"),
+        (10_000, 512, 2048, "pascal_voc", "scene", 255, "float32"),
+        (60_000, 512, 2048, "ade20k_full", "scene_subset", 65535, "float32"),
+    ]
+    assert LabelRecipe(size=coco.data.recipe.size).choices == tuple(range(320, 961, 64))
+    assert voc.data.recipe.short_sides == ade.data.recipe.short_sides
+    small = config.load("zegformer/pascal_voc:resnet50")
+    assert small.model.backbone.blocks == (3, 4, 6, 3)
+    assert small.init.checkpoint == "data/resnet50"
 
 
 def test_fields_are_set_by_name_in_their_own_type() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from ovs_jax.mapping import from_mapping
 from ovs_jax.training.config import RunConfig
+from ovs_jax.training.labelled_config import LabelledDataConfig
 
 MINIMAL = {"model": {"name": "groupvit"}, "steps": 1}
 
@@ -19,6 +20,15 @@ def test_a_config_survives_json() -> None:
         | {"optimizer": {"frozen": ["a", "b"], "rates": [["c", 1]]}, "data": {"workers": 3}},
     )
     assert config.optimizer.rates == (("c", 1.0),)
+    assert from_mapping(RunConfig, json.loads(json.dumps(asdict(config)))) == config
+
+
+def test_data_with_label_maps_survive_json() -> None:
+    labelled = {"kind": "labelled", "recipe": {"short_sides": [64, 96]}, "text": "clip"}
+    values = MINIMAL | {"data": labelled, "objective": {"kind": "masks", "valid_mask": True}}
+    config = from_mapping(RunConfig, values)
+    assert isinstance(config.data, LabelledDataConfig)
+    assert config.data.recipe.short_sides == (64, 96)
     assert from_mapping(RunConfig, json.loads(json.dumps(asdict(config)))) == config
 
 
@@ -49,6 +59,31 @@ def test_a_config_survives_json() -> None:
         ({"steps": 0}, r"expected one of steps and epochs above 0"),
         ({"epochs": 1.0}, r"expected one of steps and epochs above 0, got steps=1"),
         ({"schedule": {"warmup_epochs": 1, "warmup_steps": 1}}, r"one of warmup_epochs and"),
+        (
+            {"schedule": {"shape": "polynomial", "warmup_steps": 1}},
+            r"schedule.shape: 'polynomial' has no warm-up",
+        ),
+        (
+            {"objective": {"kind": "masks"}},
+            r"data.kind: objective.kind 'masks' learns from 'labelled' data, got 'captions'",
+        ),
+        (
+            {"data": {"kind": "labelled"}},
+            r"data.kind: objective.kind 'captions' learns from 'captions' data, got 'labelled'",
+        ),
+        ({"objective": {"kind": "pixels"}}, r"objective.kind: unknown 'pixels', expected one of"),
+        ({"objective": {"multi_label": -1.0}}, r"objective.multi_label: expected at least 0"),
+        (
+            {"objective": {"kind": "masks", "weights": {"dice": -1}}},
+            r"objective.weights.dice: expected at least 0, got -1",
+        ),
+        (
+            {"data": {"kind": "labelled", "source": "a", "dataset": "voc20"}},
+            r"data.classes: 'synthetic' are the classes of data.source 'synthetic'",
+        ),
+        ({"data": {"kind": "labelled", "source": ""}}, r"data.source: expected 'synthetic' or a"),
+        ({"data": {"kind": "labelled", "dataset": "voc20"}}, r"data.dataset: got 'voc20', .* none"),
+        ({"data": {"kind": "labelled", "recipe": {"flip": 2}}}, r"recipe.flip: .* got 2"),
     ],
 )
 def test_what_does_not_fit_is_named(values: dict[str, Any], message: str) -> None:

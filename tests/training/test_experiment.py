@@ -19,7 +19,7 @@ from ovs_jax.mapping import from_mapping
 from ovs_jax.nn import functional
 from ovs_jax.text.entities import CorrectedRule
 from ovs_jax.text.tokenizers import load_tokenizer
-from ovs_jax.training import experiment
+from ovs_jax.training import caption_scores, experiment
 from ovs_jax.training import state as states
 from ovs_jax.training.config import RunConfig
 from ovs_jax.training.step import StepConfig, make_step
@@ -127,17 +127,21 @@ def test_batches_hold_what_the_objective_needs_and_no_more(name: str, entries: s
 def test_the_step_of_every_smoke_variant_fits_its_batches(name: str) -> None:
     """Traced, not compiled; some are run in tests/cli/test_train.py."""
     config = resolve(f"{name}:smoke")
-    batches = experiment.open_batches(config, load_tokenizer(config.data.tokenizer))
+    task = experiment.open_task(config)
+    batches = task.open_batches()
     mesh = experiment.make_mesh(config)
     plan = experiment.make_plan(config, mesh, steps=config.steps, steps_per_epoch=1)
-    step = make_step(plan, config.objective, StepConfig(config.seed, **asdict(config.step)))
+    step = make_step(plan, task.objective, StepConfig(config.seed, **asdict(config.step)))
     state, metrics = jax.eval_shape(step, plan.shapes, next(batches))
     batches.close()
     assert jax.tree.map(lambda x: (x.shape, x.dtype), state) == jax.tree.map(
         lambda x: (x.shape, x.dtype), plan.shapes
     )
-    expected = {"loss", "loss/contrastive", "logit_scale", "group_entropy", "largest_group_share"}
-    assert expected <= set(metrics)
+    expected = {
+        "captions": {"loss/contrastive", "logit_scale", "group_entropy", "largest_group_share"},
+        "masks": {"loss/classification", "loss/mask", "loss/dice", "masks"},
+    }
+    assert {"loss", *expected[config.objective.kind]} <= set(metrics)
 
 
 def test_photos_with_captions_are_a_source_too(shared_data: Path) -> None:
@@ -153,14 +157,14 @@ def test_photos_with_captions_are_a_source_too(shared_data: Path) -> None:
 def test_a_benchmark_is_judged_under_the_protocol_of_the_config(shared_data: Path) -> None:
     folder = f"evaluation.folder={shared_data / 'voc_layout'}"
     config = resolve("ovsegmentor/stage1:smoke", "evaluation.source=benchmark", folder)
-    opened = experiment.open_labelled(config.evaluation, config.data)
+    opened = caption_scores.open_labelled(config.evaluation, config.data)
     assert opened is not None
     source, rules = opened
     assert (rules.name, rules.classes.name) == ("ovsegmentor", "voc21")
     assert source[0]["label"].max() in (*range(21), 255)
     other = resolve("ovsegmentor/stage1:smoke", "evaluation.source=benchmark")
     with pytest.raises(ValueError, match=r"evaluation\.folder: expected the folder"):
-        experiment.open_labelled(other.evaluation, other.data)
+        caption_scores.open_labelled(other.evaluation, other.data)
 
 
 def tables(folder: Path, *sizes: int) -> list[str]:

@@ -1,6 +1,6 @@
 """What the classes of the synthetic world look like, in words: class embeddings without CLIP.
 
-A class is described by its shape, its pattern and its two colours, taken from the catalogue or, for
+A class is described by its shape, its pattern and its colours, taken from the catalogue or, for
 shapes and patterns, named here by what they have in common. `UNSEEN` classes combine what others
 have one by one: whoever has learned the words from the others can recognise them.
 """
@@ -21,8 +21,11 @@ UNSEEN = ("cow", "mushroom", "melon", "pillow", "sand")
 """Classes without training masks in zero-shot experiments."""
 SPLIT = "synthetic"
 """The name of the division that holds them out."""
-PALETTES = 2
+PALETTES = 1
 """Colour schemes of a class that count, as many as `WorldConfig` draws from."""
+
+COMMON = 0.65
+"""Share of an embedding's squared length that all classes have in common, as CLIP's prompts do."""
 
 _BACKGROUND = ("background",)
 _SHAPES: dict[str, tuple[str, ...]] = {
@@ -32,17 +35,17 @@ _SHAPES: dict[str, tuple[str, ...]] = {
     "dog": ("legs",),
     "cat": ("legs",),
     "sheep": ("legs", "oval"),
-    "fish": ("oval", "tail"),
-    "bus": ("box", "wheels"),
-    "umbrella": ("dome", "stick"),
-    "kite": ("box", "tail"),
+    "fish": ("oval",),
+    "bus": ("box",),
+    "umbrella": ("round", "stick"),
+    "kite": ("box", "stick"),
     "ball": ("round",),
-    "mushroom": ("dome", "stick"),
+    "mushroom": ("round", "stick"),
     "pizza": ("round",),
-    "donut": ("round", "hole"),
+    "donut": ("round",),
     "cake": ("box",),
-    "mug": ("box", "hole"),
-    "cactus": ("tall", "branches"),
+    "mug": ("box",),
+    "cactus": ("tall",),
     "melon": ("oval",),
     "pillow": ("box",),
     "book": ("box",),
@@ -51,28 +54,43 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
     "stripes": ("striped",),
     "bands": ("striped",),
     "lines": ("striped",),
+    "wedges": ("striped",),
+    "planks": ("striped",),
+    "fur": ("striped", "grainy"),
+    "blades": ("striped", "grainy"),
     "tabby": ("striped", "wavy"),
     "zigzag": ("wavy",),
     "waves": ("wavy",),
     "windows": ("grid",),
     "plaid": ("grid",),
     "checks": ("grid",),
-    "bricks": ("grid", "striped"),
+    "bricks": ("grid",),
     "dots": ("dotted",),
     "sprinkles": ("dotted",),
+    "flakes": ("dotted", "grainy"),
+    "speckle": ("grainy",),
+    "pebbles": ("patched", "grainy"),
     "blotches": ("patched",),
     "cells": ("patched",),
     "clouds": ("patched",),
-    "pebbles": ("patched", "grainy"),
-    "speckle": ("grainy",),
-    "flakes": ("grainy", "dotted"),
     "rings": ("ringed",),
     "curls": ("ringed", "grainy"),
     "scales": ("ringed",),
-    "wedges": ("rays",),
-    "fur": ("streaked",),
-    "blades": ("streaked",),
-    "planks": ("streaked",),
+}
+_COLOURS: dict[str, tuple[str, ...]] = {
+    "red": ("red",),
+    "orange": ("red", "yellow"),
+    "yellow": ("yellow",),
+    "green": ("green",),
+    "blue": ("blue",),
+    "purple": ("red", "blue"),
+    "pink": ("red", "white"),
+    "brown": ("brown",),
+    "tan": ("brown", "yellow"),
+    "white": ("white",),
+    "gray": ("white", "black"),
+    "black": ("black",),
+    "sky": ("blue", "white"),
 }
 
 
@@ -83,10 +101,12 @@ def _words(table: dict[str, tuple[str, ...]], *more: str) -> tuple[str, ...]:
 _BLOCKS: dict[str, tuple[str, ...]] = {
     "shape": _words(_SHAPES, *_BACKGROUND),
     "pattern": _words(_PATTERNS),
-    "colour": tuple(COLOURS),
-    "mark": tuple(COLOURS),
+    "colour": _words(_COLOURS),
 }
-ATTRIBUTES = tuple(f"{block}: {word}" for block, words in _BLOCKS.items() for word in words)
+ATTRIBUTES = (
+    "any",
+    *(f"{block}: {word}" for block, words in _BLOCKS.items() for word in words),
+)
 """What each place of a class embedding says."""
 
 
@@ -98,8 +118,8 @@ def embed(names: Sequence[str]) -> Float[np.ndarray, "c e"]:
         averaged.
 
     Returns:
-      For each a vector of length one: shape, pattern, colour and colour of the marks, which count
-      alike. Places are named by `ATTRIBUTES`.
+      For each a vector of length one: what all classes have in common, then shape, pattern and
+      colours, which count alike. Places are named by `ATTRIBUTES`.
 
     Raises:
       ValueError: a word that the synthetic world does not know; the nearest is suggested.
@@ -137,20 +157,26 @@ def _described(kind: ObjectKind | StuffKind) -> Float[np.ndarray, " e"]:
         shape, schemes = _SHAPES[kind.shape], kind.colours
     else:
         shape, schemes = _BACKGROUND, tuple(colours[1:] for colours in kind.colours)
-    schemes = schemes[:PALETTES]
-    chosen = {
-        "shape": shape,
-        "pattern": _PATTERNS[kind.texture],
-        "colour": tuple(body for body, _ in schemes),
-        # A mark may be the body's colour in another brightness.
-        "mark": tuple(mark if mark in COLOURS else body for body, mark in schemes),
+    said = {
+        "shape": _mixed([shape], _BLOCKS["shape"]),
+        "pattern": _mixed([_PATTERNS[kind.texture]], _BLOCKS["pattern"]),
+        # Marks may have the body's colour in another brightness.
+        "colour": _mixed(
+            [
+                _COLOURS[colour]
+                for body, mark in schemes[:PALETTES]
+                for colour in (body, mark if mark in COLOURS else body)
+            ],
+            _BLOCKS["colour"],
+        ),
     }
-    blocks = [
-        _unit([chosen[block].count(word) for word in words]) for block, words in _BLOCKS.items()
-    ]
-    return _unit(np.concatenate(blocks))
+    own = np.concatenate([said[block] for block in _BLOCKS]) / len(_BLOCKS) ** 0.5
+    return np.concatenate([[COMMON**0.5], (1 - COMMON) ** 0.5 * own])
 
 
-def _unit(values: Sequence[int] | Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    vector = np.asarray(values, np.float64)
-    return vector / np.linalg.norm(vector)
+def _mixed(each: Sequence[tuple[str, ...]], words: tuple[str, ...]) -> Float[np.ndarray, " n"]:
+    """How often each word is said, as a vector of length one; several words share their weight."""
+    counts = np.array(
+        [sum(said.count(word) / len(said) for said in each) for word in words], np.float64
+    )
+    return counts / np.linalg.norm(counts)
