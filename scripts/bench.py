@@ -2,6 +2,7 @@
 
     python scripts/bench.py                          ViT-B stage 1, stage 2 and 448 px windows
     python scripts/bench.py --cases stage1 --batch 256 --dtype bfloat16        on an accelerator
+    python scripts/bench.py --cases zegformer        a photo: no CLIP, mask pooling, 100 crops
     python scripts/bench.py --against-torch          GroupViT here and in PyTorch, in turn
 
 Steps are those of the experiments ``ovsegmentor/stage1`` and ``ovsegmentor/stage2`` on random
@@ -20,7 +21,7 @@ from typing import Any
 
 from benchmark import machine, measure
 
-CASES = ("stage1", "stage2", "evaluation")
+CASES = ("stage1", "stage2", "evaluation", "zegformer", "zegformer_step")
 
 
 def run_case(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -60,6 +61,18 @@ def run_case(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
         "peak_memory_bytes": held,
         "program_bytes": case.program_bytes,
     }
+
+
+def run_zegformer(name: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Times and prints what there is of ZegFormer, for which no FLOPs are counted."""
+    from benchmark import zegformer
+
+    rows = []
+    options = {"batch": arguments.batch, "dtype": arguments.dtype, "smoke": arguments.smoke}
+    for row in zegformer.rows(name, repeats=arguments.repeats, **options):
+        rows.append(row)
+        print(zegformer.line(row, rows[0]), flush=True)
+    return rows
 
 
 def case_lines(row: dict[str, Any]) -> list[str]:
@@ -120,7 +133,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES[:3]))
     parser.add_argument("--batch", type=int, default=8, help="images a step (default 8)")
     parser.add_argument(
         "--dtype",
@@ -162,6 +175,9 @@ def main(arguments: list[str] | None = None) -> int:
             rows, facts = compare(parsed)
             environment |= facts
         for name in [] if parsed.against_torch else parsed.cases:
+            if name.startswith("zegformer"):
+                rows += run_zegformer(name, parsed)
+                continue
             rows.append(run_case(name, parsed))
             print("\n".join(case_lines(rows[-1])), flush=True)
     except ValueError as error:
