@@ -3,6 +3,7 @@
     python scripts/bench.py                          ViT-B stage 1, stage 2 and 448 px windows
     python scripts/bench.py --cases stage1 --batch 256 --dtype bfloat16        on an accelerator
     python scripts/bench.py --cases text_lengths --captions FILE.json          stage 1, texts cut
+    python scripts/bench.py --cases zegformer        a photo: no CLIP, mask pooling, 100 crops
     python scripts/bench.py --against-torch          GroupViT here and in PyTorch, in turn
 
 Steps are those of the experiments ``ovsegmentor/stage1`` and ``ovsegmentor/stage2`` on random
@@ -24,7 +25,7 @@ from benchmark import machine, measure
 from ovs_jax import chips
 
 TEXT_LENGTHS = "text_lengths"
-CASES = ("stage1", "stage2", "evaluation")
+CASES = ("stage1", "stage2", "evaluation", "zegformer", "zegformer_step", TEXT_LENGTHS)
 
 
 def run_case(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -64,6 +65,18 @@ def run_case(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
         "peak_memory_bytes": held,
         "program_bytes": case.program_bytes,
     }
+
+
+def run_zegformer(name: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Times and prints what there is of ZegFormer, for which no FLOPs are counted."""
+    from benchmark import zegformer
+
+    rows = []
+    options = {"batch": arguments.batch, "dtype": arguments.dtype, "smoke": arguments.smoke}
+    for row in zegformer.rows(name, repeats=arguments.repeats, **options):
+        rows.append(row)
+        print(zegformer.line(row, rows[0]), flush=True)
+    return rows
 
 
 def case_lines(row: dict[str, Any]) -> list[str]:
@@ -153,7 +166,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--cases", nargs="+", choices=(*CASES, TEXT_LENGTHS), default=list(CASES))
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES[:3]))
     parser.add_argument("--batch", type=int, default=8, help="images a step (default 8)")
     parser.add_argument(
         "--dtype",
@@ -202,6 +215,9 @@ def main(arguments: list[str] | None = None) -> int:
         for name in [] if parsed.against_torch else parsed.cases:
             if name == TEXT_LENGTHS:
                 rows.append(compare_lengths(parsed))
+                continue
+            if name.startswith("zegformer"):
+                rows += run_zegformer(name, parsed)
                 continue
             rows.append(run_case(name, parsed))
             print("\n".join(case_lines(rows[-1])), flush=True)

@@ -29,6 +29,7 @@ from ovs_jax.data.synthetic.world import SyntheticWorld
 from ovs_jax.evaluation.evaluator import evaluate
 from ovs_jax.evaluation.files import write_together
 from ovs_jax.evaluation.gallery import draw_gallery
+from ovs_jax.evaluation.group_segmenter import GroupSegmenter
 from ovs_jax.evaluation.protocols import Protocol, synthetic_protocol
 from ovs_jax.evaluation.segmentation import png
 from ovs_jax.evaluation.segmentation_report import SegmentationReport
@@ -73,13 +74,13 @@ class Benchmark:
         }
 
 
-def untrained(config: RunConfig) -> Segmenter:
+def untrained(config: RunConfig) -> GroupSegmenter:
     """The model as stage 1 starts with it."""
     plan = experiment.make_plan(
         config, experiment.make_mesh(config), steps=config.steps, steps_per_epoch=1
     )
     state = scratch(plan, config.seed, kernels=config.init.kernels)
-    return Segmenter(
+    return GroupSegmenter(
         plan.static,
         state["params"],
         state["stats"],

@@ -8,7 +8,7 @@ training nor the choice of a checkpoint has seen; the picture shows those with u
 
 import json
 import time
-from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,20 @@ import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image
 
+import ovs_jax
 from ovs_jax.cli import config as experiments
 from ovs_jax.data.synthetic.world import SyntheticWorld
+from ovs_jax.evaluation.evaluator import evaluate
 from ovs_jax.evaluation.files import write_together
+from ovs_jax.evaluation.mask_segmenter import BoundModel, MaskSegmenter
 from ovs_jax.evaluation.segmentation import png
-from ovs_jax.evaluation.zero_shot_evaluator import evaluate_zero_shot
+from ovs_jax.evaluation.segmenter import Segmenter
 from ovs_jax.evaluation.zero_shot_report import ZeroShotReport
-from ovs_jax.evaluation.zero_shot_segmenter import BoundModel, ZeroShotSegmenter
 from ovs_jax.evaluation.zero_shot_world import world_protocol
 from ovs_jax.mapping import from_mapping
-from ovs_jax.models import registry
-from ovs_jax.nn import functional
 from ovs_jax.training import experiment
-from ovs_jax.training.checkpoint import load_model
 from ovs_jax.training.config import RunConfig
-from ovs_jax.training.labelled_task import LabelledTask, class_bank
+from ovs_jax.training.labelled_task import LabelledTask
 from ovs_jax.training.state import scratch
 from ovs_jax.viz.contact_sheet import Scene, contact_sheet
 from ovs_jax.viz.palette import distinct_palette
@@ -50,30 +49,31 @@ class HeldOut:
             data.world, split="validation", seed=data.world_seed + 1000, length=scenes
         )
         self.protocol = world_protocol(self.task.split, size=data.recipe.size)
-        self.bank = class_bank(self.task.unit, self.protocol)
 
-    def paint(self, model: BoundModel) -> Any:
-        """The function that `evaluate_zero_shot` takes."""
-        segmenter = ZeroShotSegmenter(model, self.protocol.fusion)
-        return partial(segmenter.paint, bank=self.bank)
-
-    def judge(self, model: BoundModel) -> ZeroShotReport:
+    def judge(self, segmenter: Segmenter) -> ZeroShotReport:
         """All scores."""
-        return evaluate_zero_shot(self.paint(model), self.world.segmentation(), self.protocol)
+        report = evaluate(segmenter, self.world.segmentation(), self.protocol)
+        assert isinstance(report, ZeroShotReport)
+        return report
 
-    def draw(self, model: BoundModel, *, count: int) -> np.ndarray:
+    def draw(self, segmenter: Segmenter, *, count: int) -> np.ndarray:
         """A page of the first scenes with unseen classes."""
-        paint, unseen, scenes = self.paint(model), self.task.split.unseen, []
         source, names = self.world.segmentation(), self.task.split.classes.names
-        for index in range(len(source)):
-            record = source[index]
+        unseen = self.task.split.unseen
+        chosen = (record for record in map(source.__getitem__, range(len(source)))
+                  if np.isin(record["label"], unseen).any())  # fmt: skip
+        images = (
+            self.protocol.prepared(record["image"], extra=record)
+            for record in islice(chosen, count)
+        )
+        scenes = []
+        for record, painting in segmenter.paintings(images, self.protocol):
+            found = painting.labels()
             present = np.intersect1d(record["label"], unseen)
-            if len(present) and len(scenes) < count:
-                found = paint(self.protocol.prepared(record["image"])).labels()
-                title = "unseen: " + ", ".join(names[each] for each in present)
-                scenes.append(
-                    Scene(record["image"], found.masks, found.labels, record["label"], title)
-                )
+            title = "unseen: " + ", ".join(names[each] for each in present)
+            scenes.append(
+                Scene(record["image"], found.groups, found.labels, record["label"], title)
+            )
         palette = distinct_palette(len(names), background=False)
         return contact_sheet(scenes, names, palette=palette, columns=2)
 
@@ -93,19 +93,13 @@ def chance(area: Int[np.ndarray, " c"], unseen: tuple[int, ...]) -> dict[str, fl
     return {name: 100 * float(value) for name, value in zip(SCORES, scores, strict=True)}
 
 
-def untrained(config: RunConfig) -> BoundModel:
+def untrained(config: RunConfig, held_out: HeldOut) -> MaskSegmenter:
     """The model as training starts with it."""
     mesh = experiment.make_mesh(config)
     plan = experiment.make_plan(config, mesh, steps=config.steps, steps_per_epoch=1)
     state = scratch(plan, config.seed, kernels=config.init.kernels)
-    return BoundModel(plan.static, state["params"], state["stats"])
-
-
-def trained(workdir: Path) -> BoundModel:
-    """The best checkpoint of a run."""
-    loaded = load_model(workdir)
-    static, _, _ = functional.abstract(registry.build(loaded.model_config))
-    return BoundModel(static, loaded.params, loaded.stats)
+    model = BoundModel(plan.static, state["params"], state["stats"])
+    return MaskSegmenter(model, text=held_out.task.text, defaults=held_out.protocol)
 
 
 def table(rows: list[dict[str, Any]], *, scenes: int) -> str:
@@ -141,8 +135,8 @@ def run(out: Path, *, seed: int, smoke: bool, environment: dict[str, Any]) -> in
     seconds = time.perf_counter() - started
 
     print("\n== evaluation on held-out scenes", flush=True)
-    held_out, model = HeldOut(config, scenes=32 if smoke else SCENES), trained(workdir)
-    blank, report = held_out.judge(untrained(config)), held_out.judge(model)
+    held_out, model = HeldOut(config, scenes=32 if smoke else SCENES), ovs_jax.load(workdir)
+    blank, report = held_out.judge(untrained(config, held_out)), held_out.judge(model)
     area = report.result.truth_area
     rows = [
         {"name": "a class at random", "seconds": 0.0, **chance(area, held_out.task.split.unseen)},

@@ -36,6 +36,7 @@ def published(variant: str | None) -> Config:
     config.schedule.learning_rate = 1e-4
     config.schedule.power = 0.9
     config.init.checkpoint = RESNETS[preset]
+    config.init.rename = ((r"backbone/(.*)", r"\1"),)
     config.init.fresh = (r"(?!backbone/).*",)
     config.data.text = "data/clip"
     config.data.workers = 8

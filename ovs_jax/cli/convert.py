@@ -1,9 +1,10 @@
 """Converts published weights into a folder that every command reads, and back.
 
-SOURCE is one of groupvit, groupvit-hf, ovsegmentor, dino, bert, roberta, clip, timm-vit, or ours.
-FILE is a .safetensors file, a .pth or .pt file of torch's with nothing but arrays in it, or a
-Hugging Face folder; for ours, a run's folder or a converted one. OUT gets the checkpoint, a
-MODEL_CARD.md with the fate of every array, and what is needed to export the weights bit for bit.
+SOURCE is one of groupvit, groupvit-hf, ovsegmentor, zegformer, dino, bert, roberta, clip, timm-vit,
+resnet, or ours. FILE is a .safetensors file, a .pth or .pt file of torch's with nothing but arrays
+in it, a .pkl file of numpy arrays (detectron2's ResNets), or a Hugging Face folder; for ours, a
+run's folder or a converted one. OUT gets the checkpoint, a MODEL_CARD.md with the fate of every
+array, and what is needed to export the weights bit for bit.
 
 Examples:
   ovs-jax convert groupvit-hf groupvit-gcc-yfcc/ weights/groupvit
@@ -11,6 +12,11 @@ Examples:
   ovs-jax convert ovsegmentor ovsegmentor.pth weights/ovsegmentor --tokenizer wordpiece:vocab.txt
   ovs-jax convert dino dino_vitbase16_pretrain.pth data/dino_vitbase16
         an encoder alone, for --config.init.image=dino:data/dino_vitbase16
+  ovs-jax convert clip clip_vit_b16.safetensors data/clip --tokenizer clip:bpe.txt.gz
+  ovs-jax convert zegformer zegformer_R101_coco.pth weights/zegformer --clip data/clip
+        its classes are described by the converted CLIP
+  ovs-jax convert resnet resnet101.safetensors data/resnet101
+        torchvision's, or detectron2's R-101.pkl of the same weights, to train zegformer from
   ovs-jax convert ours weights/ovsegmentor ovsegmentor.safetensors --to safetensors
         back under the names it came with, or those of the published code
   ovs-jax convert ours runs/mine mine_hf/ --to groupvit-hf
@@ -26,9 +32,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ovs_jax.cli.convert_zegformer import add_zegformer_options, labelled_data
 from ovs_jax.conversion import verify
 from ovs_jax.conversion.card import CARD, model_card, summary
 from ovs_jax.conversion.convert import Conversion, convert
@@ -50,6 +58,7 @@ from ovs_jax.models.vision.config import ClipConfig
 from ovs_jax.nn import functional
 from ovs_jax.text.tokenizers import Tokenizer, load_tokenizer
 from ovs_jax.training import checkpoint
+from ovs_jax.training.labelled_config import LabelledDataConfig
 from ovs_jax.training.resume import package_versions
 
 OURS = "ours"
@@ -80,6 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--verify", action="store_true", help="compare with the library that the weights are for"
     )
+    add_zegformer_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -108,13 +118,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.source == OURS:
         return _export_ours(arguments)
     if arguments.verify:
-        verify.check_installed()
+        verify.check_installed(arguments.source)
     started = time.monotonic()
     conversion = _convert(arguments)
+    data = labelled_data(conversion, arguments)
     tokenizer = find_tokenizer(conversion, arguments.file, spec=arguments.tokenizer)
     with appearing(out) as made:
         if arguments.to == OURS:
-            write_ours(made, conversion, tokenizer, path=str(arguments.file))
+            write_ours(made, conversion, tokenizer, path=str(arguments.file), data=data)
         else:
             record = Record.of(conversion)
             weights = {"params": conversion.params, "stats": conversion.stats}
@@ -231,13 +242,19 @@ def describe_tokenizer(conversion: Conversion, tokenizer: Tokenizer | None) -> s
 
 
 def write_ours(
-    folder: Path, conversion: Conversion, tokenizer: Tokenizer | None, *, path: str
+    folder: Path,
+    conversion: Conversion,
+    tokenizer: Tokenizer | None,
+    *,
+    path: str,
+    data: LabelledDataConfig | None = None,
 ) -> None:
     """Writes a conversion as a checkpoint with its card and record."""
     text = text_config(conversion.config)
     length = min(TEXT_LENGTH, text.length) if text else 0
+    plain = {"source": f"{conversion.source.name}:{path}", "text_length": length}
     description = {
-        "config": {"data": {"source": f"{conversion.source.name}:{path}", "text_length": length}},
+        "config": {"data": plain if data is None else asdict(data)},
         "model": registry.to_dict(conversion.config),
         "tokenizer": tokenizer.to_dict() if tokenizer else {},
         "versions": package_versions(),

@@ -11,9 +11,12 @@ Examples:
   ovs-jax evaluate --checkpoint runs/first --preset tcl --refine pamr --data VOCdevkit
   ovs-jax evaluate --checkpoint runs/first --data VOCdevkit --sweep-background
   ovs-jax evaluate --checkpoint runs/first --dataset ade150 --images val/images --labels val/labels
+  ovs-jax evaluate --checkpoint runs/masks --preset zegformer --dataset coco_stuff --data coco
+  ovs-jax evaluate --checkpoint runs/masks --preset zegformer --data coco --sweep-calibration
   ovs-jax evaluate --checkpoint runs/first --task classification --data imagenet --prompts subset
   ovs-jax evaluate --checkpoint runs/first --task retrieval --data photos/captions.json
   ovs-jax evaluate --checkpoint runs/quickstart --preset synthetic --limit 200
+  ovs-jax evaluate --checkpoint runs/masks --preset synthetic --dataset zero_shot --limit 200
 """
 
 import argparse
@@ -21,10 +24,14 @@ from pathlib import Path
 
 import ovs_jax
 from ovs_jax.cli.evaluation_tasks import TASKS
+from ovs_jax.cli.mask_options import add_mask_options
 from ovs_jax.evaluation.files import check_output_folder, write_together
 from ovs_jax.evaluation.protocols import protocol_names
 from ovs_jax.evaluation.sweep import DEFAULT as THRESHOLDS
+from ovs_jax.evaluation.zero_shot import zero_shot_protocol_names
 from ovs_jax.text.prompts import TEMPLATE_SETS
+
+GAMMAS = "0:0.5:0.02"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,13 +47,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--preset",
-        help="groupvit, ovsegmentor (default), tcl or synthetic; together with --dataset: "
-        + ", ".join(protocol_names()),
+        help="groupvit, ovsegmentor (default), tcl, of seen and unseen classes zegformer, "
+        "zegformer_resnet50 and zegformer_transfer, or synthetic; together with --dataset: "
+        + ", ".join((*protocol_names(), *zero_shot_protocol_names())),
     )
     parser.add_argument(
         "--dataset",
-        help="the benchmark or its class list (default: voc21, of classification imagenet); for "
-        "the synthetic preset all (default) or objects",
+        help="the benchmark or its class list (default: voc21, of zegformer coco_stuff, of "
+        "classification imagenet); for the synthetic preset all (default), objects or "
+        "zero_shot; of zegformer also a JSON file of classes and unseen classes",
     )
     parser.add_argument(
         "--data",
@@ -65,6 +74,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const=THRESHOLDS,
         metavar="FIRST:LAST:STEP",
         help=f"score other background thresholds in the same pass (without a range {THRESHOLDS})",
+    )
+    parser.add_argument(
+        "--sweep-calibration",
+        nargs="?",
+        const=GAMMAS,
+        metavar="FIRST:LAST:STEP",
+        help="score other calibrations of seen against unseen classes in the same pass (without a "
+        f"range {GAMMAS})",
     )
     parser.add_argument(
         "--prompts",
@@ -87,6 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scenes", type=int, default=12, help="how many to draw in scenes.png (default: 12)"
     )
+    add_mask_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -111,7 +129,7 @@ def run(arguments: argparse.Namespace) -> int:
         check_output_folder(arguments.out, field="--out")
     # What can be wrong with the data shows before the model is loaded.
     task = TASKS[arguments.task](arguments)
-    segmenter = ovs_jax.load(arguments.checkpoint)
+    segmenter = ovs_jax.load(arguments.checkpoint, clip=arguments.clip)
     report = task.score(segmenter)
     print(report.to_markdown())
     if arguments.out is not None:

@@ -3,27 +3,40 @@
 import argparse
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from PIL import Image
 
+from ovs_jax.cli.mask_options import change_defaults, changed
 from ovs_jax.data.benchmarks import BENCHMARKS, open_benchmark, open_labelled_folders
 from ovs_jax.data.records import Source
 from ovs_jax.data.sources import open_image_text
+from ovs_jax.data.synthetic.attributes import world_split
+from ovs_jax.data.synthetic.catalogue import OBJECTS, STUFF
 from ovs_jax.data.synthetic.config import WorldConfig
 from ovs_jax.data.synthetic.world import SyntheticWorld
 from ovs_jax.evaluation import evaluator, whole_images
 from ovs_jax.evaluation.classification import ClassificationProtocol, classify
 from ovs_jax.evaluation.gallery import draw_gallery
-from ovs_jax.evaluation.protocols import Protocol, protocol, synthetic_protocol
+from ovs_jax.evaluation.group_segmenter import GroupSegmenter
+from ovs_jax.evaluation.protocols import PRESETS, Protocol, protocol, synthetic_protocol
 from ovs_jax.evaluation.refinement import Pamr
 from ovs_jax.evaluation.report import Report
 from ovs_jax.evaluation.retrieval import RetrievalProtocol, retrieve
 from ovs_jax.evaluation.segmentation import png
-from ovs_jax.evaluation.segmenter import Segmenter, default_batch
-from ovs_jax.evaluation.sweep import parse_thresholds
+from ovs_jax.evaluation.segmenter import AnyProtocol, Segmenter
+from ovs_jax.evaluation.sweep import parse_range
 from ovs_jax.evaluation.whole_images import CenterCrop
+from ovs_jax.evaluation.zero_shot import (
+    ZERO_SHOT_PRESETS,
+    ZeroShotProtocol,
+    zero_shot_protocol,
+)
+from ovs_jax.evaluation.zero_shot_world import world_protocol
+from ovs_jax.mapping import lookup
 from ovs_jax.text.class_sets import imagenet_names
+from ovs_jax.text.class_splits import read_class_split
 from ovs_jax.text.prompts import templates
 
 SYNTHETIC_SCENES = 500
@@ -64,8 +77,8 @@ class Segmentation(Task):
     def __init__(self, arguments: argparse.Namespace) -> None:
         super().__init__(arguments)
         _refuse(arguments, "prompts", "belongs to classification; a protocol has its own")
-        sweep = arguments.sweep_background
-        self.thresholds = () if sweep is None else parse_thresholds(sweep)
+        self.thresholds = _range(arguments.sweep_background, "--sweep-background")
+        self.gammas = _range(arguments.sweep_calibration, "--sweep-calibration")
         self.source, self.protocol = open_segmentation(arguments)
         if self.thresholds and self.protocol.background is None:
             raise ValueError(
@@ -74,12 +87,15 @@ class Segmentation(Task):
 
     def score(self, segmenter: Segmenter) -> Report:
         """The scores of all classes."""
+        change_defaults(segmenter, self.options)
         return evaluator.evaluate(
             segmenter,
             self.source,
             self.protocol,
             thresholds=self.thresholds,
-            **self.limits(default_batch()),
+            gammas=self.gammas,
+            limit=self.options.limit,
+            batch_size=self.options.batch_size,
         )
 
     def pictures(self, segmenter: Segmenter, report: Any) -> dict[str, bytes]:
@@ -114,14 +130,15 @@ class Classification(Task):
 
     def score(self, segmenter: Segmenter) -> Report:
         """Top-1 and top-5."""
+        model = whole_image_model(segmenter)
         rules = ClassificationProtocol(
             class_list="imagenet",
             names=imagenet_names(),
             prompt_set=self.prompts,
             templates=templates(self.prompts),
-            crop=CenterCrop.usual(segmenter.image_size),
+            crop=CenterCrop.usual(model.image_size),
         )
-        return classify(segmenter, self.source, rules, **self.limits(whole_images.BATCH))
+        return classify(model, self.source, rules, **self.limits(whole_images.BATCH))
 
 
 class Retrieval(Task):
@@ -153,9 +170,10 @@ class Retrieval(Task):
 
     def score(self, segmenter: Segmenter) -> Report:
         """R@1, R@5 and R@10 both ways."""
-        side = segmenter.image_size
+        model = whole_image_model(segmenter)
+        side = model.image_size
         rules = RetrievalProtocol(self.name, CenterCrop(side, side))
-        return retrieve(segmenter, self.source, rules, **self.limits(whole_images.BATCH))
+        return retrieve(model, self.source, rules, **self.limits(whole_images.BATCH))
 
 
 TASKS: dict[str, Callable[[argparse.Namespace], Task]] = {
@@ -163,7 +181,28 @@ TASKS: dict[str, Callable[[argparse.Namespace], Task]] = {
     "classification": Classification,
     "retrieval": Retrieval,
 }
-_ONLY_SEGMENTATION = ("images", "labels", "refine", "sweep_background", "background")
+_ONLY_SEGMENTATION = (
+    "images", "labels", "refine", "sweep_background", "sweep_calibration", "background", "fusion",
+    "look", "gamma", "seen_exponent", "unseen_exponent",
+)  # fmt: skip
+
+
+def _range(text: str | None, option: str) -> tuple[float, ...]:
+    return () if text is None else parse_range(text, option=option)
+
+
+def whole_image_model(segmenter: Segmenter) -> GroupSegmenter:
+    """The segmenter, if its model embeds whole images and texts.
+
+    Raises:
+      ValueError: it does not.
+    """
+    if not isinstance(segmenter, GroupSegmenter):
+        raise ValueError(
+            "--task: classification and retrieval take a model of images and captions (groupvit or "
+            "ovsegmentor); this one finds masks and is judged by segmentation"
+        )
+    return segmenter
 
 
 def _refuse(arguments: argparse.Namespace, field: str, why: str) -> None:
@@ -171,23 +210,21 @@ def _refuse(arguments: argparse.Namespace, field: str, why: str) -> None:
         raise ValueError(f"--{field.replace('_', '-')}: {why}")
 
 
-def open_segmentation(arguments: argparse.Namespace) -> tuple[Source, Protocol]:
+def open_segmentation(arguments: argparse.Namespace) -> tuple[Source, AnyProtocol]:
     """The labelled images that the options name, and the protocol to judge them by.
 
     Raises:
       ValueError: the options do not fit together.
       FileNotFoundError: a file or folder is missing.
     """
-    refinement = Pamr() if arguments.refine else None
     if arguments.preset == NOT_PUBLISHED:
-        return _open_synthetic(arguments, refinement)
+        return _open_synthetic(arguments, Pamr() if arguments.refine else None)
     _refuse(
         arguments, "background", "belongs to the synthetic preset; a published protocol has its own"
     )
-    dataset = arguments.dataset or "voc21"
-    if dataset in BENCHMARKS:
-        dataset = BENCHMARKS[dataset].views[0].name
-    rules = protocol(arguments.preset or "ovsegmentor", dataset, refinement=refinement)
+    preset = arguments.preset or "ovsegmentor"
+    zero_shot = preset in ZERO_SHOT_PRESETS
+    dataset, rules = (_zero_shot if zero_shot else _grouping)(preset, arguments)
     pair = (arguments.images, arguments.labels)
     if (arguments.data is None) == (None in pair) or (arguments.data and any(pair)):
         raise ValueError(
@@ -200,18 +237,53 @@ def open_segmentation(arguments: argparse.Namespace) -> tuple[Source, Protocol]:
     return open_labelled_folders(*pair), rules
 
 
-def open_world(arguments: argparse.Namespace) -> SyntheticWorld:
-    """Held-out scenes of the synthetic world."""
+def _grouping(preset: str, arguments: argparse.Namespace) -> tuple[str, Protocol]:
+    dataset = arguments.dataset or "voc21"
+    if dataset in BENCHMARKS:
+        dataset = BENCHMARKS[dataset].views[0].name
+    known = {**PRESETS, **dict.fromkeys(ZERO_SHOT_PRESETS)}
+    lookup(known, preset, what="protocol preset")
+    return dataset, protocol(preset, dataset, refinement=Pamr() if arguments.refine else None)
+
+
+def _zero_shot(preset: str, arguments: argparse.Namespace) -> tuple[str, ZeroShotProtocol]:
+    """A published protocol of seen and unseen classes, or one for classes of a file."""
+    for field in ("refine", "sweep_background"):
+        _refuse(arguments, field, f"belongs to groups of pixels; preset '{preset}' has masks")
+    dataset = arguments.dataset or "coco_stuff"
+    if dataset.endswith(".json"):
+        if arguments.data is not None:
+            raise ValueError(
+                f"--data: classes of a file ({dataset}) are judged on --images and --labels"
+            )
+        rules = ZeroShotProtocol(preset, read_class_split(dataset))
+    else:
+        rules = zero_shot_protocol(preset, dataset)
+    return rules.split.name, changed(rules, arguments)
+
+
+def open_world(arguments: argparse.Namespace, *, every_class: bool = False) -> SyntheticWorld:
+    """Held-out scenes of the synthetic world, of its usual classes or of all that it can draw."""
+    config = WorldConfig(size=arguments.size)
+    if every_class:
+        config = replace(config, object_classes=tuple(OBJECTS), stuff_classes=tuple(STUFF))
     length = arguments.limit or SYNTHETIC_SCENES
-    return SyntheticWorld(WorldConfig(size=arguments.size), split="validation", length=length)
+    return SyntheticWorld(config, split="validation", length=length)
 
 
 def _open_synthetic(
     arguments: argparse.Namespace, refinement: Pamr | None
-) -> tuple[Source, Protocol]:
+) -> tuple[Source, AnyProtocol]:
     kind = arguments.dataset or "all"
-    if kind not in ("all", "objects"):
-        raise ValueError(f"--dataset: expected 'all' or 'objects' for synthetic, got '{kind}'")
+    if kind not in ("all", "objects", "zero_shot"):
+        raise ValueError(
+            "--dataset: expected 'all', 'objects' or 'zero_shot' (every class there is, some of "
+            f"them unseen) for synthetic, got '{kind}'"
+        )
+    if kind == "zero_shot":
+        world = open_world(arguments, every_class=True)
+        rules = world_protocol(world_split(world.config), size=arguments.size)
+        return world.segmentation(), changed(rules, arguments)
     source = open_world(arguments).segmentation(kind)
     return source, synthetic_protocol(
         source.class_set,

@@ -104,10 +104,12 @@ def run(arguments: argparse.Namespace) -> int:
     topology.prepare(largest)
     from ovs_jax.training.config import RunConfig
     from ovs_jax.training.flops import training_flops
+    from ovs_jax.training.objectives import CaptionObjective
 
     loaded = experiments.load(arguments.config, arguments.overrides)
     config = from_mapping(RunConfig, loaded.to_dict())
-    pair_flops = training_flops(config)
+    learns_from_captions = isinstance(config.objective, CaptionObjective)
+    pair_flops = training_flops(config) if learns_from_captions else None
     folder = None if arguments.out is None else Path(arguments.out)
     rows, texts = [], []
     for machine in machines:

@@ -6,6 +6,7 @@ palette image whose values are class numbers) and NAME.json (classes, colours, s
 Examples:
   ovs-jax segment photo.jpg --classes "dog, sofa, person" --checkpoint runs/quickstart
   ovs-jax segment photos/ --classes "dog, sofa" --background 0.9 --checkpoint runs/first --out found
+  ovs-jax segment photo.jpg --classes "dog, sofa" --checkpoint runs/zegformer --look pool
 """
 
 import argparse
@@ -15,6 +16,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 import ovs_jax
+from ovs_jax.cli.mask_options import add_mask_options, change_defaults
 from ovs_jax.data.sources import IMAGE_SUFFIXES
 from ovs_jax.evaluation.files import check_output_folder
 from ovs_jax.typing import ClassSet
@@ -41,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="call a pixel background if its best class scores below this (0 to 1); "
         "without it every pixel gets a class",
     )
+    add_mask_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -66,7 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(f"--background: expected a threshold of 0 to 1, got {background}")
     photos = find_photos(arguments.image, arguments.out)
     check_output_folder(arguments.out, field="--out")
-    segmenter = ovs_jax.load(arguments.checkpoint)
+    segmenter = ovs_jax.load(arguments.checkpoint, clip=arguments.clip)
+    change_defaults(segmenter, arguments)
     faults: list[str] = []
     with tqdm(photos.items(), unit="photo", disable=len(photos) < 2) as bar:
         for name, path in bar:

@@ -10,10 +10,11 @@ import numpy as np
 from ovs_jax.conversion.files import SETTINGS, write_safetensors
 from ovs_jax.conversion.rules import ConversionError, Rule, to_foreign
 from ovs_jax.conversion.source import Source
-from ovs_jax.conversion.sources import groupvit, groupvit_hf, ovsegmentor
+from ovs_jax.conversion.sources import groupvit, groupvit_hf, ovsegmentor, zegformer
 from ovs_jax.models import registry
 from ovs_jax.models.groupvit.config import GroupViTConfig
 from ovs_jax.models.ovsegmentor.config import OVSegmentorConfig
+from ovs_jax.models.zegformer.config import ZegFormerConfig
 from ovs_jax.nn import functional
 
 _COUNTER = ".num_batches_tracked"
@@ -58,7 +59,7 @@ def _counters(rules: Sequence[Rule], state: Mapping[str, np.ndarray]) -> dict[st
 def to_original(
     config: registry.AnyConfig, weights: functional.Tree
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Gives a GroupViT or OVSegmentor of ours the names of the original checkpoints.
+    """Gives a GroupViT, OVSegmentor or ZegFormer of ours the names of the original checkpoints.
 
     Arrays that the published code holds without using them are not made up. Returns and raises as
     `to_names`.
@@ -71,6 +72,8 @@ def to_original(
         return to_names(groupvit.SOURCE, weights)
     if isinstance(config, OVSegmentorConfig):
         return to_names(ovsegmentor.SOURCE, weights)
+    if isinstance(config, ZegFormerConfig):
+        return to_names(zegformer.SOURCE, weights)
     raise ValueError(
         f"model '{registry.model_name(config)}': an encoder is exported under the names it came "
         "with, and no record of a conversion is beside it"

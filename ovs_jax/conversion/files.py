@@ -16,6 +16,8 @@ import safetensors
 import safetensors.numpy
 
 TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".tar")
+PICKLE_SUFFIXES = (".pkl",)
+"""Dicts of numpy arrays, as detectron2 has them."""
 SETTINGS = "config.json"
 _FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
 _CONTAINERS = ("model", "state_dict", "teacher")
@@ -80,7 +82,8 @@ def read(path: Path) -> Stored:
     """Opens a checkpoint.
 
     Args:
-      path: a ``.safetensors`` file, a file of torch's, or a Hugging Face folder.
+      path: a ``.safetensors`` file, a file of torch's, a pickle of numpy arrays, or a Hugging Face
+        folder.
 
     Returns:
       Its names, shapes and arrays.
@@ -106,9 +109,12 @@ def read(path: Path) -> Stored:
             part = _open_safetensors(file)
         elif file.suffix in TORCH_SUFFIXES:
             part, beside = _open_torch(file)
+        elif file.suffix in PICKLE_SUFFIXES:
+            part, beside = _open_pickle(file)
         else:
             raise ValueError(
-                f"{file}: expected a name ending in .safetensors or one of {TORCH_SUFFIXES}"
+                f"{file}: expected a name ending in .safetensors or one of "
+                f"{TORCH_SUFFIXES + PICKLE_SUFFIXES}"
             )
         readers |= part._readers
         shapes |= part.shapes
@@ -216,6 +222,51 @@ def _open_torch(file: Path) -> tuple[State, tuple[str, ...]]:
         State(
             {name: reader(tensor) for name, tensor in tensors.items()},
             {name: tuple(tensor.shape) for name, tensor in tensors.items()},
+        ),
+        beside,
+    )
+
+
+_ARRAY_PARTS = {
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    *((f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core")),
+    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
+    ("_codecs", "encode"),
+    ("collections", "OrderedDict"),
+}
+"""All that a pickle of arrays asks for; none of it runs code of the file's."""
+
+
+class _Arrays(pickle.Unpickler):
+    """Reads dicts of arrays and refuses anything else before it is made."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ARRAY_PARTS:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return super().find_class(module, name)
+
+
+def _open_pickle(file: Path) -> tuple[State, tuple[str, ...]]:
+    try:
+        with file.open("rb") as content:
+            found = _Arrays(content, encoding="latin1").load()  # old files are of Python 2
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{file}: holds more than arrays ({error}); reading that could run any code, and is "
+            "refused"
+        ) from error
+    except Exception as error:  # a damaged pickle can raise anything
+        raise ValueError(f"{file}: not a pickle of arrays ({error})") from error
+    arrays, beside = _find_tensors(found, file, np.ndarray)
+
+    def reader(array: np.ndarray) -> Callable[[], np.ndarray]:
+        return lambda: array
+
+    return (
+        State(
+            {name: reader(array) for name, array in arrays.items()},
+            {name: array.shape for name, array in arrays.items()},
         ),
         beside,
     )

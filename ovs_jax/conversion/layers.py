@@ -32,6 +32,26 @@ def fused(weight: str, bias: str, ours: str) -> list[Rule]:
     ]
 
 
+def kernel(foreign: str, ours: str) -> Rule:
+    """The weight of a convolution, (outputs, inputs, rows, columns) there."""
+    return Rule(f"{foreign}.weight", (f"{ours}/kernel",), Transform("convolution"))
+
+
+def convolution(foreign: str, ours: str) -> list[Rule]:
+    """A convolution with bias."""
+    return [kernel(foreign, ours), Rule(f"{foreign}.bias", (f"{ours}/bias",))]
+
+
+def frozen_norm(foreign: str, ours: str) -> list[Rule]:
+    """A batch norm whose statistics and affine map stay as they are: all four are statistics."""
+    return [
+        *norm(foreign, ours),
+        Rule(f"{foreign}.running_mean", (f"{ours}/mean",)),
+        Rule(f"{foreign}.running_var", (f"{ours}/variance",)),
+        Rule(f"{foreign}.num_batches_tracked", reason="a counter that nothing reads"),
+    ]
+
+
 def mlp(foreign: str, ours: str) -> list[Rule]:
     """Two dense layers."""
     return dense(f"{foreign}.fc1", f"{ours}/hidden") + dense(f"{foreign}.fc2", f"{ours}/out")

@@ -26,6 +26,9 @@ from ovs_jax.nn import functional
 
 TOLERANCE = 1e-4
 """Largest absolute difference in float32, of a whole model."""
+UNKNOWN = "--verify: no library is known to compare {} with"
+WITHOUT = ("zegformer", "resnet", "resnet-detectron")
+"""Sources that no library reads."""
 IMAGES = 2
 TOKENS = 12
 SEED = 7
@@ -61,12 +64,18 @@ def table(rows: tuple[Comparison, ...]) -> str:
     return "\n".join([f"{'output':32} difference, scale (tolerance {TOLERANCE:g})", *lines])
 
 
-def check_installed() -> None:
+def check_installed(source: str = "") -> None:
     """Checks that there is something to compare with.
 
+    Args:
+      source: what is to be compared.
+
     Raises:
+      ValueError: no library reads it.
       ImportError: torch or transformers is not installed.
     """
+    if source in WITHOUT:
+        raise ValueError(UNKNOWN.format(source))
     if any(find_spec(name) is None for name in ("torch", "transformers")):
         raise ImportError(
             "--verify takes the library that the weights were made for: pip install torch "
@@ -122,6 +131,8 @@ class _Verification:
                     self._clip(config)
                 case VisionConfig():
                     self._vision(config)
+                case _:
+                    raise ValueError(UNKNOWN.format(self.conversion.source.name))
         return tuple(self.rows)
 
     def state(self) -> Mapping[str, np.ndarray]:

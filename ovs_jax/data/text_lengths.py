@@ -41,5 +41,5 @@ def cut_texts(batch: Batch, length: int) -> Batch:
     return {**batch, **cut}
 
 
-def _texts(batch: Batch) -> dict[str, dict[str, Any]]:
+def _texts(batch: Batch) -> dict[str, Mapping[str, Any]]:
     return {name: value for name, value in batch.items() if isinstance(value, Mapping)}

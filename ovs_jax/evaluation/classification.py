@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from ovs_jax.data.records import Source
 from ovs_jax.evaluation.confusion import sum_over_hosts
+from ovs_jax.evaluation.group_segmenter import GroupSegmenter
 from ovs_jax.evaluation.loading import decoded_image, image_count, load_ahead, naming_record
 from ovs_jax.evaluation.report import Report, percent, shown
-from ovs_jax.evaluation.segmenter import Segmenter
 from ovs_jax.evaluation.whole_images import BATCH, CenterCrop, Seen, embed
 
 TOP = 5
@@ -133,7 +133,7 @@ class ClassificationReport(Report):
 
 
 def classify(
-    segmenter: Segmenter,
+    segmenter: GroupSegmenter,
     source: Source,
     protocol: ClassificationProtocol,
     *,

@@ -6,9 +6,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from ovs_jax.data.records import Source
-from ovs_jax.evaluation.evaluator import class_bank, load_scenes
-from ovs_jax.evaluation.protocols import Protocol
-from ovs_jax.evaluation.segmenter import Segmenter
+from ovs_jax.evaluation.evaluator import load_scenes
+from ovs_jax.evaluation.segmenter import AnyProtocol, Segmenter
 from ovs_jax.viz.contact_sheet import Scene, contact_sheet
 from ovs_jax.viz.palette import distinct_palette
 
@@ -16,7 +15,7 @@ from ovs_jax.viz.palette import distinct_palette
 def draw_gallery(
     segmenter: Segmenter,
     source: Source,
-    protocol: Protocol,
+    protocol: AnyProtocol,
     *,
     indices: Sequence[int],
     columns: int = 2,
@@ -32,18 +31,17 @@ def draw_gallery(
       indices: which images, in order.
       columns: scenes side by side.
       cell: the longer side of a picture in pixels.
-      batch_size: windows that the model sees at a time.
+      batch_size: see `Segmenter.paintings`.
 
     Returns:
       The page, with a legend of the classes that occur.
     """
-    bank = class_bank(segmenter, protocol)
+    rules = segmenter.judged_by(protocol)
+    prepared = load_scenes(source, indices, protocol, looked_at=rules)
     scenes = []
-    windows = load_scenes(source, indices, protocol)
-    for described in segmenter.describe(windows, batch_size=batch_size):
-        scene = described.windows.extra
-        found = segmenter.paint(described, bank, refinement=protocol.refinement).labels()
+    for scene, painting in segmenter.paintings(prepared, rules, batch_size=batch_size):
+        found = painting.labels()
         scenes.append(Scene(scene.image, found.groups, found.labels, scene.truth))
-    names = protocol.classes.names
-    palette = distinct_palette(len(names), background=protocol.classes.has_background)
+    names = rules.classes.names
+    palette = distinct_palette(len(names), background=rules.classes.has_background)
     return contact_sheet(scenes, names, palette=palette, columns=columns, cell=cell)

@@ -21,7 +21,7 @@ class ZeroShotScores:
 
     Attributes:
       confusion: pixels by true and predicted class.
-      unseen: indices of the classes that were not trained; at least one class is left.
+      unseen: indices of the classes that were not trained.
     """
 
     confusion: Confusion
@@ -35,8 +35,6 @@ class ZeroShotScores:
                 f"unseen classes: expected different indices of 0 to {classes - 1}, "
                 f"got {list(self.unseen)}"
             )
-        if len(self.unseen) == classes:
-            raise ValueError("unseen classes: expected at least one seen class, got none")
 
     @property
     def truth_area(self) -> Int[np.ndarray, " c"]:
@@ -79,7 +77,7 @@ class ZeroShotScores:
 
     @property
     def seen_iou(self) -> float:
-        """Mean IoU of seen classes as published: NaN if one of them has no pixels."""
+        """Mean IoU of seen classes as published: NaN if one has no pixels, or there is none."""
         return self._group(seen=True, present_only=False)
 
     @property

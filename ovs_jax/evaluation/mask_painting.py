@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from ovs_jax.evaluation.canvas import Labels
 from ovs_jax.evaluation.confusion import IGNORED, count_pixels
 from ovs_jax.evaluation.mask_tiles import TILE, Span, spans
 from ovs_jax.evaluation.regions import einsum
@@ -27,39 +28,30 @@ _SEEN, _UNSEEN, _NONE = 0, 1, 2
 
 
 @dataclass(frozen=True)
-class MaskLabels:
-    """What every pixel became.
-
-    Attributes:
-      labels: the best class.
-      confidence: its score, calibration included; not bounded by one, as masks overlap.
-      masks: the mask with the largest share in the best score of any class.
-    """
-
-    labels: Int[np.ndarray, "h w"]
-    confidence: Float[np.ndarray, "h w"]
-    masks: Int[np.ndarray, "h w"]
-
-
-@dataclass(frozen=True)
 class MaskPainting:
     """The masks of one image with their classes.
 
     Attributes:
       logits: of the masks, on the grid of the model.
-      scores: how much each mask speaks for each class, see `proposals.mask_classes`.
+      mask_scores: how much each mask speaks for each class, see `proposals.mask_classes`.
       unseen: which classes were not trained.
       padded: (height, width) of the image that the model saw.
       size: the same without padding, which stands at the bottom and on the right.
       new_size: (height, width) of the result.
+      gamma: what is taken from the scores of seen classes, after all resizing (calibrated
+        stacking).
+      background: pixels whose best class scores below this become class 0, a background before
+        all others; None without one.
     """
 
     logits: Float[np.ndarray, "q rows cols"]
-    scores: Float[np.ndarray, "q c"]
+    mask_scores: Float[np.ndarray, "q c"]
     unseen: Bool[np.ndarray, " c"]
     padded: tuple[int, int]
     size: tuple[int, int]
     new_size: tuple[int, int]
+    gamma: float = 0.0
+    background: float | None = None
 
     def __post_init__(self) -> None:
         if not all(0 < n <= p for n, p in zip(self.size, self.padded, strict=True)):
@@ -67,29 +59,36 @@ class MaskPainting:
                 f"size: expected 1 to the {self.padded} of the padded image, got {self.size}"
             )
 
-    def labels(self, *, gamma: float = 0.0) -> MaskLabels:
+    def labels(self) -> Labels:
         """The best class of every pixel; of equal ones the first.
 
-        Args:
-          gamma: what is taken from the scores of seen classes, after all resizing (calibrated
-            stacking).
+        Returns:
+          Classes, their scores (calibration included; not bounded by one, as masks overlap) and, as
+          groups, the mask with the largest share in the best score of any class.
         """
         labels, masks = (np.zeros(self.new_size, np.int32) for _ in range(2))
         confidence = np.zeros(self.new_size, np.float32)
         for rows, cols, tile in self._tiles():
-            found = _label_tile(tile, np.float32(gamma))
+            found = _label_tile(tile, np.float32(self.gamma))
             for out, part in zip((labels, confidence, masks), found, strict=True):
                 out[rows.inside, cols.inside] = np.asarray(part)[: rows.count, : cols.count]
-        return MaskLabels(labels, confidence, masks)
+        if self.background is not None:
+            beyond = confidence < self.background
+            labels = np.where(beyond, 0, labels + 1).astype(np.int32)
+            confidence = np.where(beyond, np.float32(1), confidence)
+        return Labels(labels, confidence, masks)
 
-    def class_scores(self, *, gamma: float = 0.0) -> Float[np.ndarray, "c h w"]:
-        """The scores of every class at every pixel; ``gamma`` as in `labels`."""
-        classes = self.scores.shape[1]
+    def scores(self) -> Float[np.ndarray, "c h w"]:
+        """The scores of every class at every pixel; that of a background is its threshold."""
+        classes = self.mask_scores.shape[1]
         out = np.zeros((classes, *self.new_size), np.float32)
         for rows, cols, tile in self._tiles():
             part = np.asarray(_score_tile(tile))[: rows.count, : cols.count, :classes]
             out[:, rows.inside, cols.inside] = part.transpose(2, 0, 1)
-        return out - np.where(self.unseen, 0.0, gamma).astype(np.float32)[:, None, None]
+        out -= np.where(self.unseen, 0.0, self.gamma).astype(np.float32)[:, None, None]
+        if self.background is None:
+            return out
+        return np.pad(out, ((1, 0), (0, 0), (0, 0)), constant_values=self.background)
 
     def count(
         self, truth: Int[np.ndarray, "h w"], *, gammas: Sequence[float] = (0.0,)
@@ -98,7 +97,7 @@ class MaskPainting:
 
         Args:
           truth: as made by `confusion.encode_truth`, at the size of the result.
-          gammas: see `labels`.
+          gammas: in place of the painting's own.
 
         Returns:
           The counts of a `confusion.Confusion` for each.
@@ -108,7 +107,7 @@ class MaskPainting:
         """
         if truth.shape != self.new_size:
             raise ValueError(f"truth: expected {self.new_size} pixels, got {truth.shape}")
-        classes = self.scores.shape[1]
+        classes = self.mask_scores.shape[1]
         room = -(-classes // CLASSES) * CLASSES
         truth = np.where(truth == classes, room, truth).astype(np.int32)
         counts: Any = 0
@@ -121,8 +120,8 @@ class MaskPainting:
 
     def _tiles(self) -> Iterator[tuple[Span, Span, "_Tile"]]:
         """Every tile of the result, with what it is made of."""
-        missing = -self.scores.shape[1] % CLASSES
-        scores = np.pad(np.asarray(self.scores, np.float32), ((0, 0), (0, missing)))
+        missing = -self.mask_scores.shape[1] % CLASSES
+        scores = np.pad(np.asarray(self.mask_scores, np.float32), ((0, 0), (0, missing)))
         kinds = np.pad(
             np.where(self.unseen, _UNSEEN, _SEEN), (0, missing), constant_values=_NONE
         ).astype(np.int32)

@@ -8,14 +8,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import numpy as np
+from jaxtyping import Int, UInt8
+
 from ovs_jax.data.benchmarks import find_view
+from ovs_jax.evaluation.confusion import encode_truth
 from ovs_jax.evaluation.painting import TOP_CLASSES, BackgroundRule
 from ovs_jax.evaluation.refinement import Pamr
-from ovs_jax.evaluation.segmenter import TEMPLATES
-from ovs_jax.evaluation.sliding import Geometry
+from ovs_jax.evaluation.sliding import Geometry, Windows, prepare
 from ovs_jax.mapping import lookup
 from ovs_jax.text import prompts
 from ovs_jax.typing import ClassSet
+
+TEMPLATES = ("a photo of a {}.",)
+"""The prompt of the published evaluations of GroupViT and OVSegmentor."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,39 @@ class Protocol:
             if self.outside_labels == "error"
             else "only in the union of what is predicted there",
         }
+
+    def prepared(self, image: UInt8[np.ndarray, "h w 3"], *, extra: Any = None) -> Windows:
+        """An image as it is looked at, and ``extra`` with it; safe to call in threads."""
+        return prepare(image, self.geometry, extra=extra)
+
+    def truth(
+        self, label: Int[np.ndarray, "h w"], *, stored: bool, name: str
+    ) -> Int[np.ndarray, "h w"]:
+        """A label map as `confusion.encode_truth` makes it.
+
+        Args:
+          label: its values.
+          stored: whether they are as the data set has them, not converted to class indices.
+          name: what to call it in an error.
+
+        Raises:
+          ValueError: labels of no class, where the protocol does not count them.
+        """
+        classes = len(self.classes)
+        truth = encode_truth(
+            label,
+            classes=classes,
+            ignore_label=self.ignore_label,
+            # Sources that convert labels give arrays, whose 0 is the first class.
+            zero_label=self.zero_label if stored else "keep",
+        )
+        outside = truth == classes
+        if self.outside_labels == "error" and outside.any():
+            raise ValueError(
+                f"{name}: expected labels of the {classes} classes of '{self.classes.name}' or "
+                f"{self.ignore_label}, got {sorted({int(x) for x in label[outside]})[:8]}"
+            )
+        return truth
 
     def _background(self) -> str:
         if self.background is None:

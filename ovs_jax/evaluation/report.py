@@ -33,6 +33,15 @@ class Report(ABC):
     def scores(self) -> dict[str, Any]:
         """The scores of the whole, ready for JSON; what is not a number there is None."""
 
+    def figures(self) -> dict[str, float]:
+        """The scores that are followed during training, in percent."""
+        return {}
+
+    @property
+    def score(self) -> float:
+        """What checkpoints are ranked by: the first of `figures` that is a number."""
+        return next((x for x in self.figures().values() if not math.isnan(x)), math.nan)
+
     @abstractmethod
     def rows(self) -> list[dict[str, Any]]:
         """The scores of the parts, such as classes: the same fields in each."""

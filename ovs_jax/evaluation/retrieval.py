@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from ovs_jax.data.images import checked_pixels
 from ovs_jax.data.records import Source
+from ovs_jax.evaluation.group_segmenter import GroupSegmenter
 from ovs_jax.evaluation.loading import decoded_image, image_count, load_ahead, naming_record
 from ovs_jax.evaluation.report import Report, shown
-from ovs_jax.evaluation.segmenter import Segmenter
 from ovs_jax.evaluation.whole_images import BATCH, CenterCrop, Seen, embed
 
 RECALLS = (1, 5, 10)
@@ -108,7 +108,7 @@ class RetrievalReport(Report):
 
 
 def retrieve(
-    segmenter: Segmenter,
+    segmenter: GroupSegmenter,
     source: Source,
     protocol: RetrievalProtocol,
     *,
@@ -165,7 +165,7 @@ def retrieve(
 
 
 def _embed_images(
-    segmenter: Segmenter,
+    segmenter: GroupSegmenter,
     source: Source,
     protocol: RetrievalProtocol,
     indices: list[int],

@@ -64,6 +64,12 @@ class SegmentationReport(Report):
         """Those of the protocol."""
         return self.protocol.choices()
 
+    def figures(self) -> dict[str, float]:
+        """Mean IoU, pixel accuracy, and mean IoU of groups named by majority."""
+        return {
+            name: getattr(self, name) for name in ("mean_iou", "pixel_accuracy", "group_mean_iou")
+        }
+
     def rows(self) -> list[dict[str, Any]]:
         """A row for each class, in percent and pixels; None where there is nothing to judge."""
         confusion, groups = self.confusion, self.groups

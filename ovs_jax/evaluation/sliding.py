@@ -8,11 +8,12 @@ computed on the host, so one compiled program serves images of every size. NumPy
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from ovs_jax.data.transforms import keep_ratio_size, resize_keep_ratio
+from ovs_jax.data.transforms import keep_ratio_size, normalize, resize_keep_ratio
 from ovs_jax.interpolation import linear_matrix
 
 
@@ -56,6 +57,37 @@ class Geometry:
         if not self.short_side:
             return height, width
         return keep_ratio_size(height, width, short_side=self.short_side, long_side=self.long_side)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """An image, ready for the model.
+
+    Attributes:
+      pixels: its normalised windows.
+      size: (height, width) at which it is looked at.
+      new_size: (height, width) of the result.
+      geometry: how it was cut.
+      extra: whatever the caller wants to find beside the result.
+    """
+
+    pixels: Float[np.ndarray, "k window window 3"]
+    size: tuple[int, int]
+    new_size: tuple[int, int]
+    geometry: Geometry
+    extra: Any = None
+
+
+def prepare(image: UInt8[np.ndarray, "h w 3"], geometry: Geometry, *, extra: Any = None) -> Windows:
+    """Resizes, normalises and cuts an image on the host; safe to call in threads."""
+    resized = geometry.resized(image)
+    return Windows(
+        pixels=cut_windows(normalize(resized), geometry),
+        size=(resized.shape[0], resized.shape[1]),
+        new_size=(image.shape[0], image.shape[1]),
+        geometry=geometry,
+        extra=extra,
+    )
 
 
 def window_starts(size: int, *, window: int, stride: int) -> tuple[int, ...]:

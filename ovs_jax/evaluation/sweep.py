@@ -95,8 +95,12 @@ class Sweep:
         return max(judged, key=lambda row: row["mean_iou"]) if judged else None
 
 
-def parse_thresholds(text: str) -> tuple[float, ...]:
-    """Thresholds from ``FIRST:LAST:STEP`` or from numbers between commas.
+def parse_range(text: str, *, option: str) -> tuple[float, ...]:
+    """What to sweep, from ``FIRST:LAST:STEP`` or from numbers between commas.
+
+    Args:
+      text: either of them, within 0 to 1.
+      option: what to call it in an error.
 
     Raises:
       ValueError: it is neither.
@@ -111,7 +115,7 @@ def parse_thresholds(text: str) -> tuple[float, ...]:
         return tuple(round(first + i * step, 6) for i in range(count))
     except ValueError:
         raise ValueError(
-            "--sweep-background: expected FIRST:LAST:STEP within 0 to 1, such as "
+            f"{option}: expected FIRST:LAST:STEP within 0 to 1, such as "
             f"{DEFAULT}, or numbers between commas, got '{text}'"
         ) from None
 

@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from ovs_jax.data.transforms import normalize
-from ovs_jax.evaluation.segmenter import Segmenter
+from ovs_jax.evaluation.group_segmenter import GroupSegmenter
 
 T = TypeVar("T")
 BATCH = 64
@@ -74,7 +74,7 @@ class Seen(Generic[T]):
 
 
 def embed(
-    segmenter: Segmenter, images: Iterable[Seen[T]], *, batch_size: int
+    segmenter: GroupSegmenter, images: Iterable[Seen[T]], *, batch_size: int
 ) -> Iterator[tuple[Float[np.ndarray, "b e"], list[T]]]:
     """Embeds images in batches, the last of which is filled up.
 

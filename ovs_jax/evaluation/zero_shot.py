@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from ovs_jax.data.label_transforms import resize_image, short_edge_size
 from ovs_jax.data.transforms import normalize
@@ -18,6 +18,7 @@ from ovs_jax.evaluation.regions import CLIP_MEAN, CLIP_STD
 from ovs_jax.mapping import lookup
 from ovs_jax.text.class_splits import ClassSplit, class_split
 from ovs_jax.text.prompts import templates
+from ovs_jax.typing import ClassSet
 
 DIVISOR = 32
 """Sides of padded images are multiples of this, as the backbone halves them five times."""
@@ -40,6 +41,10 @@ class ZeroShotProtocol:
       short_side: pixels that the shorter side of an image gets.
       long_side: the most that the longer side may get.
       ignore_label: stored label of pixels that are not judged.
+      background: the threshold below which there is background, of a list of one's own; None where
+        every pixel gets a class.
+      elsewhere: whether the model was trained with other classes than ``split`` has as seen.
+      note: what was changed, or is peculiar to the labels, in words.
     """
 
     name: str
@@ -52,6 +57,9 @@ class ZeroShotProtocol:
     short_side: int = 640
     long_side: int = 2560
     ignore_label: int = 255
+    background: float | None = None
+    elsewhere: bool = False
+    note: str = ""
 
     def __post_init__(self) -> None:
         if self.look not in LOOKS:
@@ -68,8 +76,16 @@ class ZeroShotProtocol:
 
     @property
     def title(self) -> str:
-        """The preset and the class list."""
-        return f"{self.name} / {self.split.name}"
+        """The preset, the class list and what was changed."""
+        return f"{self.name} / {self.split.name}" + (f" ({self.note})" if self.note else "")
+
+    @property
+    def classes(self) -> ClassSet:
+        """The class list in the order of evaluation, with the background first if there is one."""
+        if self.background is None:
+            return self.split.classes
+        names = ("background", *self.split.classes.names)
+        return ClassSet(self.split.name, names, has_background=True)
 
     def choices(self) -> dict[str, Any]:
         """Every choice in words and numbers, ready to be printed or stored."""
@@ -90,14 +106,25 @@ class ZeroShotProtocol:
             "pixels": "sum of mask scores x mask probabilities, resized bilinearly",
             "calibration": f"{self.gamma:g} less for seen classes" if self.gamma else "none",
             "ignored label": self.ignore_label,
+            **({"changed": self.note} if self.note else {}),
         }
 
-    def prepared(self, image: UInt8[np.ndarray, "h w 3"]) -> "ZeroShotImage":
-        """An image at the size at which it is looked at; safe to call in threads."""
+    def prepared(self, image: UInt8[np.ndarray, "h w 3"], *, extra: Any = None) -> "ZeroShotImage":
+        """An image as it is looked at, and ``extra`` with it; safe to call in threads."""
         size = short_edge_size(
             image.shape[0], image.shape[1], short=self.short_side, longest=self.long_side
         )
-        return prepare(image, size)
+        return prepare(image, size, extra=extra)
+
+    def truth(
+        self, label: Int[np.ndarray, "h w"], *, stored: bool, name: str
+    ) -> Int[np.ndarray, "h w"]:
+        """A label map as class indices; see `Protocol.truth`."""
+        del stored  # the split says what every label means
+        try:
+            return self.split.evaluated(label, ignore_label=self.ignore_label)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -109,12 +136,14 @@ class ZeroShotImage:
       clip_pixels: the same for CLIP.
       size: (height, width) without padding.
       new_size: (height, width) of the result.
+      extra: whatever the caller wants to find beside the result.
     """
 
     pixels: Float[np.ndarray, "h w 3"]
     clip_pixels: Float[np.ndarray, "h w 3"]
     size: tuple[int, int]
     new_size: tuple[int, int]
+    extra: Any = None
 
     @property
     def padded(self) -> tuple[int, int]:
@@ -122,12 +151,15 @@ class ZeroShotImage:
         return self.pixels.shape[0], self.pixels.shape[1]
 
 
-def prepare(image: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> ZeroShotImage:
+def prepare(
+    image: UInt8[np.ndarray, "h w 3"], size: tuple[int, int], *, extra: Any = None
+) -> ZeroShotImage:
     """Resizes, normalises and pads an image on the host.
 
     Args:
       image: RGB pixels.
       size: (height, width) at which the model sees it.
+      extra: see `ZeroShotImage`.
     """
     resized = resize_image(image, size)
     room = [(0, -side % DIVISOR) for side in size]
@@ -136,6 +168,7 @@ def prepare(image: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> ZeroSho
         clip_pixels=np.pad((resized.astype(np.float32) - _MEAN) / _STD, (*room, (0, 0))),
         size=size,
         new_size=(image.shape[0], image.shape[1]),
+        extra=extra,
     )
 
 
@@ -150,6 +183,7 @@ class _Choices:
     short_side: int = 512
     long_side: int = 2048
     ignore_label: int = 255
+    elsewhere: bool = False
 
 
 _ADE = _Choices("ade20k_full", "scene_subset", ignore_label=65535)
@@ -158,7 +192,7 @@ _RESNET101 = {
     "pascal_voc": _Choices("pascal_voc", "scene", gamma=0.1),
     "ade20k_full": _ADE,
 }
-_PRESETS: Mapping[str, Mapping[str, _Choices]] = {
+ZERO_SHOT_PRESETS: Mapping[str, Mapping[str, _Choices]] = {
     "zegformer": _RESNET101,
     "zegformer_resnet50": {
         "coco_stuff": _Choices(
@@ -169,7 +203,11 @@ _PRESETS: Mapping[str, Mapping[str, _Choices]] = {
     },
     "zegformer_transfer": {
         "ade20k_full": _Choices(
-            "ade20k_full", "scene_subset", fusion=Fusion("image"), ignore_label=65535
+            "ade20k_full",
+            "scene_subset",
+            fusion=Fusion("image"),
+            ignore_label=65535,
+            elsewhere=True,
         ),
     },
 }
@@ -179,7 +217,7 @@ training the ResNet-101 model of COCO-Stuff has eight prompts, in evaluation one
 
 def zero_shot_protocol_names() -> tuple[str, ...]:
     """Every published protocol as ``preset/dataset``."""
-    return tuple(f"{preset}/{data}" for preset, sets in _PRESETS.items() for data in sets)
+    return tuple(f"{preset}/{data}" for preset, sets in ZERO_SHOT_PRESETS.items() for data in sets)
 
 
 def zero_shot_protocol(preset: str, dataset: str) -> ZeroShotProtocol:
@@ -193,7 +231,7 @@ def zero_shot_protocol(preset: str, dataset: str) -> ZeroShotProtocol:
     Raises:
       ValueError: an unknown preset, or one that was never used on this data set.
     """
-    sets = lookup(_PRESETS, preset, what="zero-shot protocol preset")
+    sets = lookup(ZERO_SHOT_PRESETS, preset, what="zero-shot protocol preset")
     chosen = lookup(sets, dataset, what=f"data set of protocol preset '{preset}'")
     return ZeroShotProtocol(
         name=preset,
@@ -204,4 +242,5 @@ def zero_shot_protocol(preset: str, dataset: str) -> ZeroShotProtocol:
         short_side=chosen.short_side,
         long_side=chosen.long_side,
         ignore_label=chosen.ignore_label,
+        elsewhere=chosen.elsewhere,
     )

@@ -70,6 +70,15 @@ class ZeroShotReport(Report):
             found["calibration_sweep"] = self._sweep()
         return found
 
+    def figures(self) -> dict[str, float]:
+        """The scores of seen and unseen classes; few images lack some classes, so that only those
+        that have pixels count.
+        """
+        scores = self.result.summary()
+        groups = {g: scores[f"{g}_iou_of_present"] for g in ("harmonic", "seen", "unseen")}
+        named = {f"{group}_iou": value for group, value in groups.items()}
+        return named | {name: scores[name] for name in ("mean_iou", "pixel_accuracy")}
+
     def rows(self) -> list[dict[str, Any]]:
         """A row for each class, in percent and pixels."""
         return self.result.rows(self.protocol.split.classes.names)
@@ -92,7 +101,8 @@ class ZeroShotReport(Report):
             )
 
     def _sweep(self) -> list[dict[str, Any]]:
-        names = ("mean_iou", "seen_iou", "unseen_iou", "harmonic_iou")
+        groups = ("seen_iou", "unseen_iou", "harmonic_iou")
+        names = ("mean_iou", *groups, *(f"{name}_of_present" for name in groups))
         rows = []
         for gamma in sorted(self.confusions):
             scores = _rounded(self.at(gamma))

@@ -1,7 +1,7 @@
 """Models by name: presets, builders and a JSON form that travels with checkpoints.
 
 Besides the models that segment there are encoders alone (a vision transformer, a text transformer,
-CLIP): what training may start from.
+CLIP, a residual network): what training may start from.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,6 +24,7 @@ from ovs_jax.models.zegformer import config as zegformer
 from ovs_jax.models.zegformer.baseline import PixelBaseline
 from ovs_jax.models.zegformer.model import ZegFormer
 from ovs_jax.nn import functional
+from ovs_jax.nn.resnet import ResNet, ResNetConfig
 
 CaptionModelConfig = groupvit.GroupViTConfig | ovsegmentor.OVSegmentorConfig
 """Models that learn from captions."""
@@ -31,7 +32,7 @@ MaskModelConfig = zegformer.ZegFormerConfig | zegformer.PixelBaselineConfig
 """Models that learn from masks, with text embeddings given."""
 ModelConfig = CaptionModelConfig | MaskModelConfig
 """Models that segment."""
-EncoderConfig = VisionConfig | TextConfig | ClipConfig
+EncoderConfig = VisionConfig | TextConfig | ClipConfig | ResNetConfig
 """Encoders alone."""
 AnyConfig = ModelConfig | EncoderConfig
 
@@ -49,6 +50,7 @@ _ENCODERS: dict[str, tuple[type, Callable[..., nnx.Module]]] = {
     "vision_transformer": (VisionConfig, VisionTransformer),
     "text_transformer": (TextConfig, text_encoder),
     "clip": (ClipConfig, Clip),
+    "resnet": (ResNetConfig, ResNet),
 }
 
 
@@ -110,7 +112,8 @@ def from_dict(values: Mapping[str, Any]) -> ModelConfig:
     if name in _ENCODERS:
         raise ValueError(
             f"model.name: '{name}' is an encoder alone and cannot segment; expected one of "
-            f"{sorted(_KINDS)}. Start training from it with init.image or init.text"
+            f"{sorted(_KINDS)}. Start training from it with init.checkpoint, init.image or "
+            "init.text"
         )
     return from_mapping(lookup(_KINDS, name, what="model.name")[0], rest, where="model")
 

@@ -22,14 +22,15 @@ class Planned:
       machine: that it was compiled for.
       compiled: the program.
       cost: what a chip does in a step.
-      model_flops: of a step on all chips, as counted from the model (`training.flops`).
+      model_flops: of a step on all chips, as counted from the model (`training.flops`); None where
+        the model's are not counted.
       time: None where no rates are published.
     """
 
     machine: Topology
     compiled: Compiled
     cost: Cost
-    model_flops: float
+    model_flops: float | None
     time: Estimate | None
 
     @property
@@ -46,20 +47,21 @@ class Planned:
 
     @property
     def utilisation(self) -> float:
-        """The share of the chips' peak that the model's own arithmetic uses."""
+        """The share of the chips' peak that the model's arithmetic uses, or else the program's."""
         if self.time is None or self.machine.chip is None:
             return math.nan
-        peak = self.machine.chip.flops * self.machine.size
-        return self.model_flops / self.time.step / peak
+        own = self.cost.flops * self.machine.size if self.model_flops is None else self.model_flops
+        return own / self.time.step / (self.machine.chip.flops * self.machine.size)
 
 
-def plan_of(compiled: Compiled, machine: Topology, *, pair_flops: float) -> Planned:
+def plan_of(compiled: Compiled, machine: Topology, *, pair_flops: float | None) -> Planned:
     """Counts a compiled step and estimates its time.
 
     Args:
       compiled: the step.
       machine: that it is for.
-      pair_flops: of one image with its texts, from `training.flops.training_flops`.
+      pair_flops: of one image with its texts, from `training.flops.training_flops`; None where
+        they are not counted.
     """
     chip = machine.chip
     rates = {} if chip is None else {"flops_rate": chip.flops, "bandwidth": chip.bandwidth}
@@ -68,7 +70,7 @@ def plan_of(compiled: Compiled, machine: Topology, *, pair_flops: float) -> Plan
         machine=machine,
         compiled=compiled,
         cost=cost,
-        model_flops=pair_flops * compiled.choice.batch_size,
+        model_flops=None if pair_flops is None else pair_flops * compiled.choice.batch_size,
         time=None if chip is None else estimate(cost, machine),
     )
 
@@ -121,11 +123,13 @@ def _memory(plan: Planned) -> list[str]:
 def _work(plan: Planned) -> list[str]:
     cost, size = plan.cost, plan.machine.size
     counted = cost.flops * size
-    lines = [
-        "arithmetic of a step",
-        f"  model        {plan.model_flops / 1e12:12.4g} TFLOP, counted by hand",
-        f"  program      {counted / 1e12:12.4g} TFLOP in matrix products of all chips, "
-        f"{counted / plan.model_flops:.3f} of the model's",
+    lines = ["arithmetic of a step"]
+    share = ""
+    if plan.model_flops is not None:
+        lines.append(f"  model        {plan.model_flops / 1e12:12.4g} TFLOP, counted by hand")
+        share = f", {counted / plan.model_flops:.3f} of the model's"
+    lines += [
+        f"  program      {counted / 1e12:12.4g} TFLOP in matrix products of all chips{share}",
         f"  XLA says     {plan.compiled.xla_flops * size / 1e12:12.4g} TFLOP, "
         "counting the body of a loop once",
         f"  memory       {cost.bytes / 1e9:12.4g} GB read and written by a chip (XLA says "

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,12 +10,15 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
 from ovs_jax import parallel
-from ovs_jax.models.registry import CaptionModelConfig
 from ovs_jax.nn.execution import Remat
 from ovs_jax.planning import program_text
 from ovs_jax.planning.program_text import Program
 from ovs_jax.training import experiment
-from ovs_jax.training.config import RunConfig
+from ovs_jax.training.config import RunConfig, captioned
+from ovs_jax.training.labelled_config import LabelledDataConfig
+from ovs_jax.training.labelled_task import mask_model
+from ovs_jax.training.mask_objective import MaskObjective
+from ovs_jax.training.objectives import Objective
 from ovs_jax.training.step import StepConfig, make_step
 from ovs_jax.typing import Batch
 
@@ -109,7 +113,7 @@ def compile_step(config: RunConfig, choice: Choice, devices: list[Any], *, scan:
     settings = StepConfig(config.seed, **vars(config.step))
     batch = batch_shapes(config, mesh)
     begin = time.perf_counter()
-    lowered = make_step(plan, config.objective, settings).lower(plan.shapes, batch)
+    lowered = make_step(plan, objective_of(config), settings).lower(plan.shapes, batch)
     try:
         compiled = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
@@ -149,29 +153,44 @@ def _bytes(tree: Any) -> int:
     return total
 
 
+def objective_of(config: RunConfig) -> Objective:
+    """What the run's step differentiates; class embeddings, which need files, are zero."""
+    objective, data = config.objective, config.data
+    if isinstance(objective, MaskObjective) and isinstance(data, LabelledDataConfig):
+        shape = (len(data.class_split().seen), mask_model(config).embedding)
+        return partial(objective, class_unit=np.zeros(shape, np.float32))
+    return captioned(config)[1]
+
+
 def batch_shapes(config: RunConfig, mesh: Mesh) -> Batch:
     """The shapes of a batch with every entry that the run's objective takes.
 
     Args:
-      config: of a run that learns from captions.
+      config: of the run.
       mesh: that the batch is split over.
     """
-    model: CaptionModelConfig = experiment.caption_model(config)
     sharding: NamedSharding = parallel.batch_sharding(mesh)
-    rows, size, length = config.batch_size, model.encoder.image_size, config.data.text_length
 
     def array(shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+        return jax.ShapeDtypeStruct((config.batch_size, *shape), dtype, sharding=sharding)
+
+    if isinstance(config.data, LabelledDataConfig):
+        side = config.data.recipe.size
+        return {
+            "image": array((side, side, 3), np.float32),
+            "label": array((side, side), np.int32),
+            "classes": array((config.data.most_classes,), np.int32),
+        }
+    (data, objective), model = captioned(config), experiment.caption_model(config)
 
     def texts(*more: int) -> dict[str, jax.ShapeDtypeStruct]:
-        shape = (rows, *more, length)
+        shape = (*more, data.text_length)
         return {"ids": array(shape, np.int32), "mask": array(shape, np.bool_)}
 
-    image = array((rows, size, size, 3), np.float32)
+    image = array((model.encoder.image_size, model.encoder.image_size, 3), np.float32)
     batch: dict[str, Any] = {"image": image, "caption": texts()}
-    objective = config.objective
     if objective.multi_label:
-        batch["prompts"] = texts(config.data.prompt_count)
+        batch["prompts"] = texts(data.prompt_count)
     if objective.entity:
         batch |= {"question": texts(), "answer": texts()}
     if objective.mask:

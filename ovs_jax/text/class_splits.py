@@ -48,8 +48,6 @@ class ClassSplit:
                 f"{where}: expected ascending unseen indices of 0 to {count - 1}, "
                 f"got {list(self.unseen)}"
             )
-        if len(self.unseen) == count:
-            raise ValueError(f"{where}: expected at least one seen class, got none")
         if len(self.labels) != count:
             raise ValueError(
                 f"{where}: expected a label for each of {count} classes, got {len(self.labels)}"
@@ -183,6 +181,8 @@ def split_classes(
                 f"{where}: {len(missing)} of {len(classes)} classes are in neither list, such as "
                 f"{names[:8]}"
             )
+    if len(chosen) == len(classes):
+        raise ValueError(f"{where}: expected at least one seen class, got none")
     stored = tuple(range(len(classes))) if labels is None else tuple(labels)
     if len(stored) != len(classes):
         raise ValueError(

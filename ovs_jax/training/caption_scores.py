@@ -1,7 +1,6 @@
 """Scores during training from captions: mean IoU on labelled images."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
@@ -11,8 +10,8 @@ from ovs_jax.data.benchmarks import open_benchmark
 from ovs_jax.data.records import Source
 from ovs_jax.data.synthetic import SyntheticWorld
 from ovs_jax.evaluation.evaluator import evaluate
+from ovs_jax.evaluation.group_segmenter import GroupSegmenter
 from ovs_jax.evaluation.protocols import Protocol, protocol, synthetic_protocol
-from ovs_jax.evaluation.segmenter import Segmenter
 from ovs_jax.text.tokenizers import Tokenizer
 from ovs_jax.training.config import HELD_OUT, DataConfig, EvaluationConfig
 from ovs_jax.training.loop import Scores
@@ -51,7 +50,7 @@ def make_scorer(
             # Every host judges images of its own on its own devices.
             params, stats = multihost_utils.process_allgather((params, stats), tiled=True)
             mesh = parallel.make_mesh((-1, 1, 1), devices=jax.local_devices())
-        segmenter = Segmenter(
+        segmenter = GroupSegmenter(
             plan.static,
             params,
             stats,
@@ -67,11 +66,6 @@ def make_scorer(
             progress=False,
             batch_size=config.batch_size,
         )
-        values: dict[str, Any] = {
-            "mean_iou": report.mean_iou,
-            "pixel_accuracy": report.pixel_accuracy,
-            "group_mean_iou": report.group_mean_iou,
-        }
-        return Scores(values, report.mean_iou)
+        return Scores(report.figures(), report.score)
 
     return score

@@ -1,43 +1,35 @@
 """What class names are embedded with where the model itself has no text encoder."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import jax
-import numpy as np
-from jaxtyping import Float
 
 from ovs_jax.data.synthetic import attributes
-from ovs_jax.evaluation.zero_shot_segmenter import BoundModel, ClipClassifier
+from ovs_jax.evaluation.mask_segmenter import (
+    BoundModel,
+    ClassEmbedder,
+    ClipClassifier,
+    PlainEmbedder,
+)
 from ovs_jax.models import registry
 from ovs_jax.models.vision.config import ClipConfig
-from ovs_jax.nn import functional
-from ovs_jax.text.prompts import templates
 from ovs_jax.text.tokenizers import Tokenizer
 from ovs_jax.training import checkpoint
 from ovs_jax.training.labelled_config import ATTRIBUTES
 
-Embed = Callable[[Sequence[str]], Float[np.ndarray, "c e"]]
-"""Class names to embeddings of length one."""
 
-
-def class_embedder(text: str, prompts: str, *, field: str = "data.text") -> Embed:
-    """The function that embeds class names.
+def class_embedder(text: str, *, field: str = "data.text") -> ClassEmbedder:
+    """What embeds class names.
 
     Args:
       text: ``attributes``, or the folder of a converted CLIP.
-      prompts: the set of templates that CLIP reads the names in.
       field: what to call ``text`` in an error.
 
     Raises:
       FileNotFoundError: there is no such folder.
-      ValueError: it holds no CLIP with a tokenizer, or there are no such prompts.
+      ValueError: it holds no CLIP with a tokenizer.
     """
-    if text == ATTRIBUTES:
-        return attributes.embed
-    chosen = templates(prompts)
-    return partial(load_clip(text, field=field).embed_classes, templates=chosen)
+    return PlainEmbedder(attributes.embed) if text == ATTRIBUTES else load_clip(text, field=field)
 
 
 def load_clip(path: str | Path, *, field: str = "clip") -> ClipClassifier:
@@ -64,9 +56,7 @@ def load_clip(path: str | Path, *, field: str = "clip") -> ClipClassifier:
         )
     arrays = jax.device_put(stored.weights)
     return ClipClassifier(
-        model=BoundModel(
-            functional.abstract(registry.build(config))[0], arrays["params"], arrays["stats"]
-        ),
+        model=BoundModel(registry.shapes(config)[0], arrays["params"], arrays["stats"]),
         tokenizer=Tokenizer.from_dict(stored.metadata["tokenizer"]),
         text_length=config.text.length,
     )

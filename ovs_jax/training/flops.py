@@ -23,7 +23,7 @@ from ovs_jax.models.projector import ProjectorConfig
 from ovs_jax.models.registry import CaptionModelConfig
 from ovs_jax.models.text.config import TextConfig
 from ovs_jax.nn import functional
-from ovs_jax.training.config import RunConfig
+from ovs_jax.training.config import RunConfig, captioned
 from ovs_jax.training.meter import Arithmetic
 from ovs_jax.training.objectives import CaptionObjective
 
@@ -165,14 +165,15 @@ def training_flops(config: RunConfig, *, text_length: int | None = None) -> floa
     model = registry.from_dict(config.model)
     if not isinstance(model, CaptionModelConfig):
         raise ValueError(f"model.name: the FLOPs of '{registry.model_name(model)}' are not counted")
+    data, objective = captioned(config)
     frozen = [(pattern, True) for pattern in config.optimizer.frozen]
     text_frozen = functional.match(["text_encoder/"], frozen, False)["text_encoder/"]
     counted = training(
         model,
-        config.objective,
-        text_length=config.data.text_length if text_length is None else text_length,
+        objective,
+        text_length=data.text_length if text_length is None else text_length,
         text_trained=not text_frozen,
-        prompts=config.data.prompt_count,
+        prompts=data.prompt_count,
     )
     return float(counted.total)
 
@@ -185,7 +186,7 @@ def arithmetic(config: RunConfig, mesh: Mesh) -> Arithmetic | None:
         return training_flops(config, text_length=length)
 
     try:
-        of_an_image(config.data.text_length)
+        training_flops(config)
     except ValueError:
         return None
     peak = peak_flops(mesh.devices.flat[0].device_kind, config.step.dtype)

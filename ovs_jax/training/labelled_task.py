@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from jaxtyping import Float
 
 from ovs_jax.data.batches import LABEL_FIELDS
 from ovs_jax.data.benchmarks import open_benchmark
@@ -18,15 +17,16 @@ from ovs_jax.data.labelled import labelled_batches
 from ovs_jax.data.pipeline import PipelineConfig, TrainingBatches
 from ovs_jax.data.records import Source
 from ovs_jax.data.synthetic import SyntheticWorld
+from ovs_jax.evaluation.evaluator import evaluate
+from ovs_jax.evaluation.mask_segmenter import BoundModel, MaskSegmenter, PlainEmbedder
 from ovs_jax.evaluation.proposals import Fusion
 from ovs_jax.evaluation.zero_shot import ZeroShotProtocol, zero_shot_protocol
-from ovs_jax.evaluation.zero_shot_evaluator import evaluate_zero_shot
-from ovs_jax.evaluation.zero_shot_segmenter import BoundModel, ZeroShotBank, ZeroShotSegmenter
 from ovs_jax.evaluation.zero_shot_world import world_protocol
 from ovs_jax.models import registry
 from ovs_jax.models.zegformer.config import ZegFormerConfig
 from ovs_jax.models.zegformer.model import STRIDE
 from ovs_jax.text.class_splits import ClassSplit
+from ovs_jax.text.prompts import templates
 from ovs_jax.training.class_text import class_embedder
 from ovs_jax.training.config import HELD_OUT, EvaluationConfig, RunConfig
 from ovs_jax.training.labelled_config import SYNTHETIC, LabelledDataConfig
@@ -35,15 +35,13 @@ from ovs_jax.training.mask_objective import MaskObjective
 from ovs_jax.training.objectives import Objective
 from ovs_jax.training.state import Plan, State
 
-LOGGED = ("seen_iou", "unseen_iou", "harmonic_iou", "mean_iou", "pixel_accuracy")
-
 
 class LabelledTask:
     """Learning masks and their classes from label maps; see `experiment.Task`.
 
     Attributes:
       split: the classes, and which of them are trained.
-      embed: what class names are embedded with.
+      text: what class names are embedded with.
       unit: embeddings of the split's classes, of length one.
     """
 
@@ -69,8 +67,10 @@ class LabelledTask:
                 f"data.recipe.size: expected a multiple of {STRIDE} pixels, got {data.recipe.size}"
             )
         self.split = data.class_split()
-        self.embed = class_embedder(data.text, data.prompts)
-        self.unit = self.embed(self.split.classes.names)
+        self.text = class_embedder(data.text)
+        self.unit = self.text.embed_classes(
+            self.split.classes.names, templates=templates(data.prompts)
+        )
         if self.unit.shape[1] != model.embedding:
             raise ValueError(
                 f"model.embedding: expected {self.unit.shape[1]}, the length of class embeddings "
@@ -117,13 +117,14 @@ class LabelledTask:
         if found is None:
             return None
         source, rules = found
-        unit = self.unit if rules.split == self.split else self.embed(rules.split.classes.names)
+        # Embedded once, not at every evaluation.
+        unit = self.text.embed_classes(rules.split.classes.names, templates=rules.templates)
         return partial(
             _score,
             plan=plan,
             source=source,
             rules=rules,
-            bank=class_bank(unit, rules),
+            text=PlainEmbedder(lambda names: unit),
             limit=self._config.evaluation.limit or None,
         )
 
@@ -186,13 +187,8 @@ def open_judged(
     world = SyntheticWorld(
         data.world, split="validation", seed=data.world_seed, length=config.limit or HELD_OUT
     )
-    return world.segmentation(), world_protocol(split, size=data.recipe.size)
-
-
-def class_bank(unit: Float[np.ndarray, "c e"], rules: ZeroShotProtocol) -> ZeroShotBank:
-    """Class embeddings for the segment branch alone."""
-    unseen = np.isin(np.arange(len(unit)), rules.split.unseen)
-    return ZeroShotBank(unit=unit, image_unit=None, unseen=unseen)
+    rules = world_protocol(split, size=data.recipe.size)
+    return world.segmentation(), replace(rules, templates=templates(data.prompts))
 
 
 def _score(
@@ -201,23 +197,15 @@ def _score(
     plan: Plan,
     source: Source,
     rules: ZeroShotProtocol,
-    bank: ZeroShotBank,
+    text: PlainEmbedder,
     limit: int | None,
 ) -> Scores:
     weights = {name: state[name] for name in ("params", "stats")}
     if jax.process_count() > 1:
         # Every host judges images of its own.
         weights = multihost_utils.process_allgather(weights, tiled=True)
-    # Images are judged one at a time, which is work for one device.
-    params, stats = jax.device_put(
-        jax.device_get((weights["params"], weights["stats"])), jax.local_devices()[0]
-    )
-    model = BoundModel(plan.static, params, stats)
-    segmenter = ZeroShotSegmenter(model, rules.fusion)
-    report = evaluate_zero_shot(
-        partial(segmenter.paint, bank=bank), source, rules, limit=limit, progress=False
-    )
-    summary = report.result.summary()
-    values = {name: summary[name] for name in LOGGED if np.isfinite(summary[name])}
-    # The published score is none if a class has no pixel, as among a few images.
-    return Scores(values, summary["harmonic_iou_of_present"])
+    model = BoundModel(plan.static, weights["params"], weights["stats"])
+    segmenter = MaskSegmenter(model, text=text, defaults=rules)
+    report = evaluate(segmenter, source, rules, limit=limit, progress=False)
+    values = {name: value for name, value in report.figures().items() if np.isfinite(value)}
+    return Scores(values, report.score)

@@ -9,8 +9,8 @@ import numpy as np
 
 from ovs_jax import parallel
 from ovs_jax.cli import config as experiments
-from ovs_jax.evaluation.segmenter import Segmenter, prepare
-from ovs_jax.evaluation.sliding import Geometry
+from ovs_jax.evaluation.group_segmenter import GroupSegmenter
+from ovs_jax.evaluation.sliding import Geometry, prepare
 from ovs_jax.mapping import from_mapping
 from ovs_jax.models import registry
 from ovs_jax.nn import functional
@@ -126,7 +126,7 @@ def evaluation_case(*, batch: int, smoke: bool = False) -> Case:
     model = registry.from_dict(config.model)
     window = 2 * model.encoder.image_size
     static, params, stats = functional.init(registry.build(model), jax.random.key(0))
-    segmenter = Segmenter(
+    segmenter = GroupSegmenter(
         static,
         params,
         stats,

@@ -8,7 +8,7 @@ import optax
 
 from ovs_jax.cli import config as experiments
 from ovs_jax.conversion.rules import to_foreign
-from ovs_jax.conversion.zegformer import ZEGFORMER
+from ovs_jax.conversion.sources.zegformer import RULES as ZEGFORMER
 from ovs_jax.mapping import from_mapping
 from ovs_jax.nn import functional
 from ovs_jax.training import optimizer

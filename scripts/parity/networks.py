@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from ovs_jax.conversion.rules import to_foreign
-from ovs_jax.conversion.zegformer import ZEGFORMER
+from ovs_jax.conversion.sources.zegformer import RULES as ZEGFORMER
 from ovs_jax.models.zegformer.model import PixelFeatures, Predictions, SegmentQueries, ZegFormer
 from ovs_jax.models.zegformer.transformer import sine_positions
 from ovs_jax.nn import functional

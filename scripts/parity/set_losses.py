@@ -7,7 +7,7 @@ import numpy as np
 import optax
 
 from ovs_jax.conversion.rules import to_foreign
-from ovs_jax.conversion.zegformer import ZEGFORMER
+from ovs_jax.conversion.sources.zegformer import RULES as ZEGFORMER
 from ovs_jax.losses.set_prediction import PairCosts, SetLosses, pair_costs, set_losses
 from parity.report import TOLERANCES, Report
 from parity.zegformer_reference import (

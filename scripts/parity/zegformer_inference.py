@@ -239,13 +239,14 @@ def _check_variant(case: _Case, name: str, i: int, report: Report) -> None:
     height, width = (int(n) for n in case[case.sizes][i])
     painting = MaskPainting(
         logits=case["pred_masks"][i].astype(np.float32),
-        scores=scores,
+        mask_scores=scores,
         unseen=case.unseen,
         padded=case.padded,
         size=case.size(i),
         new_size=(height, width),
+        gamma=gamma,
     )
-    maps = painting.class_scores(gamma=gamma)
+    maps = painting.scores()
     room = _score_room(case, i, scores) if case.rounding() > MODEL else 0.0
     if f"{name}.sem_seg{i}" in case:
         off = np.abs(maps - case[f"{name}.sem_seg{i}"]).max()
@@ -258,7 +259,7 @@ def _check_variant(case: _Case, name: str, i: int, report: Report) -> None:
     top = np.sort(maps, axis=0)
     clear = top[-1] - top[-2] > MODEL + 2 * room
     want = case[f"{name}.argmax{i}"]
-    ours = np.where(clear, painting.labels(gamma=gamma).labels, want)
+    ours = np.where(clear, painting.labels().labels, want)
     note = f"{int((~clear).sum())} pixels with a margin below the tolerance left out"
     _compare(case, report, f"{name}.argmax{i}", ours, tolerance=EXACT, note=note)
     if f"{name}.margin_lt_1e-4_frac{i}" in case:

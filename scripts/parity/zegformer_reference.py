@@ -1,6 +1,6 @@
 """Reads the reference numbers of one ZegFormer and builds the model they describe."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,9 @@ import jax
 import numpy as np
 
 from ovs_jax.conversion.rules import Converted, to_ours
-from ovs_jax.conversion.zegformer import ZEGFORMER
-from ovs_jax.conversion.zegformer_sizes import zegformer_config
+from ovs_jax.conversion.sizes import Sizes
+from ovs_jax.conversion.sources.zegformer import RULES as ZEGFORMER
+from ovs_jax.conversion.sources.zegformer import config as config_of
 from ovs_jax.data.transforms import normalize
 from ovs_jax.losses.set_prediction import SetLosses, SetWeights, set_losses
 from ovs_jax.models.registry import build
@@ -58,8 +59,12 @@ class ZegFormerReference:
     def config(self) -> ZegFormerConfig:
         """Our config of the reference's sizes; its name tells of norms that come first."""
         shapes = {name: array.shape for name, array in self.state.items()}
-        known = True if "prenorm" in self.name.lower() else None
-        return zegformer_config(shapes, pre_norm=known)
+        sizes = Sizes(shapes)
+        found = config_of(sizes)
+        if sizes.problems:
+            raise ValueError(f"{self.folder / self.name}: {'; '.join(sizes.problems)}")
+        pre_norm = "prenorm" in self.name.lower() or found.transformer.pre_norm
+        return replace(found, transformer=replace(found.transformer, pre_norm=pre_norm))
 
     def holds(self, prefix: str) -> bool:
         """Whether the weights below a name are there: a cut file has zeros in their place."""

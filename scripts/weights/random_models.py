@@ -3,6 +3,7 @@
 Original checkpoints need no torch; Hugging Face folders are built and saved by transformers.
 """
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,13 @@ from ovs_jax.models.ovsegmentor.config import OVSegmentorConfig
 from ovs_jax.models.projector import ProjectorConfig
 from ovs_jax.models.text import BERT_BASE, ROBERTA_BASE, TextConfig
 from ovs_jax.models.vision.config import ClipConfig, VisionConfig
+from ovs_jax.models.zegformer.config import (
+    PixelDecoderConfig,
+    TransformerConfig,
+    ZegFormerConfig,
+)
 from ovs_jax.nn import functional
+from ovs_jax.nn.resnet import ResNetConfig
 
 _TEXT = TextConfig(vocabulary=300, length=16, width=64, depth=1, heads=1, hidden=128)
 _BERT = replace(_TEXT, kind="bert", length=40, depth=2, dropout=0.1)
@@ -30,6 +37,7 @@ _ENCODER = EncoderConfig(
 _PROJECTOR = ProjectorConfig(hidden=64, outputs=32)
 _VIT = VisionConfig(image_size=64, patch_size=16, width=128, depth=2, heads=2, hidden=512)
 _CLIP_VIT = replace(_VIT, activation="quick_gelu", eps=1e-5, pre_norm=True, patch_bias=False)
+_RESNET = ResNetConfig(stem=16, width=8, blocks=(1, 2, 1, 1))
 
 SMALL: dict[str, registry.AnyConfig] = {
     "groupvit": GroupViTConfig(_ENCODER, _TEXT, _PROJECTOR),
@@ -49,6 +57,17 @@ SMALL: dict[str, registry.AnyConfig] = {
     "roberta": replace(_BERT, kind="roberta"),
     "clip": ClipConfig(_CLIP_VIT, _TEXT, 32),
     "clip-hf": ClipConfig(_CLIP_VIT, _TEXT, 32),
+    "resnet": _RESNET,
+    "resnet-detectron": _RESNET,
+    "zegformer": ZegFormerConfig(
+        _RESNET,
+        PixelDecoderConfig(width=32, outputs=32),
+        TransformerConfig(
+            queries=9, width=32, hidden=64, encoder_layers=1, decoder_layers=2, dropout=0.0,
+            pre_norm=True,
+        ),
+        embedding=32,
+    ),
 }  # fmt: skip
 """Sizes for tests."""
 _VIT_SMALL = VisionConfig(width=384, heads=6, hidden=1536)
@@ -96,9 +115,9 @@ def draw(config: registry.AnyConfig, *, seed: int = 0) -> functional.Tree:
         noise = random.standard_normal(shape, np.float32)
         name = path.rsplit("/", 1)[-1]
         if name == "logit_scale" or name == "multi_label_logit_scale":
-            return np.asarray(np.log(1 / 0.07), np.float32)
+            return np.full(shape, np.log(1 / 0.07), np.float32)
         if name == "kernel":
-            return noise * np.float32(1.3 * shape[0] ** -0.5)
+            return noise * np.float32(1.3 * math.prod(shape[:-1]) ** -0.5)
         if name == "scale":
             return 1 + 0.1 * noise
         if name == "variance":
@@ -141,6 +160,14 @@ def _unused(source: str, config: registry.AnyConfig) -> dict[str, np.ndarray]:
         return found
     if source == "timm-vit" and isinstance(config, VisionConfig):
         return dense("head", 10, config.width)
+    if source.startswith("resnet"):
+        return dense("fc" if source == "resnet" else "stem.fc", 10, 8 * config.width)
+    if source == "zegformer":
+        return {
+            "criterion.empty_weight": np.ones(16, np.float32),  # 15 classes, and no object
+            "pixel_mean": np.ones((3, 1, 1), np.float32),
+            "sem_seg_head.predictor.clip_model.visual.proj": np.ones((2, 2), np.float16),
+        }
     if source == "clip" and isinstance(config, ClipConfig):
         return {
             "input_resolution": np.asarray(config.image.image_size),

@@ -6,7 +6,7 @@ import jax
 import pytest
 
 import ovs_jax
-from ovs_jax.evaluation.segmenter import Segmenter
+from ovs_jax.evaluation.group_segmenter import GroupSegmenter
 from ovs_jax.evaluation.sliding import Geometry
 from ovs_jax.models import registry
 from ovs_jax.nn import functional
@@ -21,14 +21,14 @@ def nano_segmenter():
     parts = functional.init(registry.build(config), jax.random.key(0))
     geometry = Geometry(window=32, stride=16, short_side=48, long_side=160)
     options = {"text_length": config.text.length, "geometry": geometry, "image_size": 32}
-    return Segmenter(*parts, tokenizer=tokenizer, **options)
+    return GroupSegmenter(*parts, tokenizer=tokenizer, **options)
 
 
 @pytest.fixture
 def command(nano_segmenter, monkeypatch):
     """Parses and runs ``command(module, "word", ...)``; the checkpoint is always ``trained``."""
 
-    def load(path):
+    def load(path, **options):
         if str(path) != "trained":
             raise FileNotFoundError(f"checkpoint: {path} does not exist")
         return nano_segmenter

@@ -165,7 +165,7 @@ def test_verification_is_printed_and_decides_the_status(
     for difference, status in ((1e-6, 0), (1e-3, 1)):
         rows = (Comparison("image feature", difference, 2.0),)
         monkeypatch.setattr(verify, "verify", lambda *_, rows=rows: rows)
-        monkeypatch.setattr(verify, "check_installed", lambda: None)
+        monkeypatch.setattr(verify, "check_installed", lambda source: None)
         out = tmp_path / str(status)
         assert run("convert", "groupvit", checkpoint, out, "--verify") == status
         assert ("FAIL" if status else "pass") in capsys.readouterr().out

@@ -143,7 +143,7 @@ RETRIEVE = ["--task", "retrieval"]
         (["--data", "a", "--images", "b"], "expected either --data"),
         (["--images", "b"], "expected either --data"),
         (["--background", "0.5", "--data", "a"], "belongs to the synthetic preset"),
-        (["--preset", "synthetic", "--dataset", "voc21"], "expected 'all' or 'objects'"),
+        (["--preset", "synthetic", "--dataset", "voc21"], "expected 'all', 'objects' or"),
         (["--preset", "synthetic", "--dataset", "objects"], "expected a threshold"),
         (["--limit", "0", "--data", "a"], "--limit: expected at least 1, got 0"),
         (["--batch-size", "0", "--data", "a"], "--batch-size: expected at least 1, got 0"),

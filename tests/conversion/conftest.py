@@ -8,7 +8,10 @@ import safetensors.numpy
 from weights.full_segmentation import write_vocabulary
 from weights.random_models import SMALL, original_state
 
-ORIGINAL = ("groupvit", "ovsegmentor", "dino", "timm-vit", "clip")
+ORIGINAL = (
+    "groupvit", "ovsegmentor", "zegformer", "dino", "timm-vit", "clip", "resnet",
+    "resnet-detectron",
+)  # fmt: skip
 
 
 def write(path: Path, state: dict[str, np.ndarray]) -> Path:

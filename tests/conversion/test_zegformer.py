@@ -1,31 +1,24 @@
 """Every name of the original checkpoints and of the ResNets they start from."""
 
+import pickle
 import re
+from dataclasses import replace
 
-import jax
 import numpy as np
 import pytest
+from weights.random_models import SMALL, draw, original_state
 
+from ovs_jax.conversion.convert import convert
+from ovs_jax.conversion.export import to_original
 from ovs_jax.conversion.rules import ConversionError, to_foreign, to_ours
-from ovs_jax.conversion.zegformer import DETECTRON_RESNET, TORCHVISION_RESNET, ZEGFORMER
-from ovs_jax.conversion.zegformer_sizes import zegformer_config
+from ovs_jax.conversion.sizes import Sizes
+from ovs_jax.conversion.sources import SOURCES, zegformer
 from ovs_jax.models import registry
 from ovs_jax.nn import functional
-from ovs_jax.nn.resnet import ResNet, ResNetConfig
+from ovs_jax.nn.resnet import ResNetConfig
+from tests.conversion.conftest import write
 
-BOTTLENECKS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
-
-
-def drawn(tree):
-    rng = np.random.default_rng(0)
-    return jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), tree)
-
-
-def shapes_of(preset):
-    """Our shapes of a published backbone."""
-    config = ResNetConfig(blocks=BOTTLENECKS[preset])
-    _, params, stats = functional.abstract(lambda rngs: ResNet(config, rngs=rngs))
-    return {"backbone": params}, {"backbone": stats}
+BOTTLENECKS = {"resnet": (3, 4, 6, 3), "resnet-detectron": (3, 4, 23, 3)}
 
 
 def normed(name, norm, outputs, inputs, size):
@@ -61,15 +54,15 @@ def detectron(name):
     return name if name.startswith("res") else f"stem.{name}"
 
 
-@pytest.mark.parametrize(
-    ("preset", "rules"), [("resnet50", TORCHVISION_RESNET), ("resnet101", DETECTRON_RESNET)]
-)
-def test_a_published_resnet_fills_the_whole_backbone_and_nothing_is_left_over(preset, rules):
-    shapes = torchvision(BOTTLENECKS[preset])
-    if rules is DETECTRON_RESNET:
+@pytest.mark.parametrize("source", BOTTLENECKS)
+def test_a_published_resnet_fills_the_whole_backbone_and_nothing_is_left_over(source):
+    shapes = torchvision(BOTTLENECKS[source])
+    if source == "resnet-detectron":
         shapes = {detectron(name): shape for name, shape in shapes.items()}
     state = {name: np.broadcast_to(np.float32(i), s) for i, (name, s) in enumerate(shapes.items())}
-    params, stats = shapes_of(preset)
+    config, rules = SOURCES[source].config(Sizes(shapes)), SOURCES[source].rules
+    assert config == ResNetConfig(blocks=BOTTLENECKS[source])
+    _, params, stats = registry.shapes(config)
     converted = to_ours(state, rules, params=params, stats=stats)
     assert {name.split(".")[-2] for name in converted.ignored} == {"fc"}
     back = to_foreign(converted.params, rules) | to_foreign(converted.stats, rules)
@@ -77,50 +70,85 @@ def test_a_published_resnet_fills_the_whole_backbone_and_nothing_is_left_over(pr
     assert all((back[name] == state[name]).all() for name in back)
 
 
-@pytest.mark.parametrize("preset", ["nano", "nano_encoders"])
-def test_a_model_written_in_the_original_names_comes_back_with_its_config(preset):
-    config = registry.model_config(
-        "zegformer",
-        preset,
-        overrides={
-            "backbone": {"norm": "frozen"},
-            "pixel_decoder": {"groups": 32},
-            "transformer": {"dropout": 0.0},
-        },
-    )
-    _, params, stats = functional.abstract(registry.build(config))
-    ours = drawn(params), drawn(stats)
-    state = to_foreign(ours[0], ZEGFORMER) | to_foreign(ours[1], ZEGFORMER)
-    read = zegformer_config({name: array.shape for name, array in state.items()}, heads=2)
-    assert read == config
-    extra = {"criterion.empty_weight": np.ones(6), "pixel_mean": np.ones((3, 1, 1))}
-    extra["sem_seg_head.predictor.clip_model.visual.proj"] = np.ones((2, 2))
-    converted = to_ours(state | extra, ZEGFORMER, params=params, stats=stats)
-    assert converted.ignored.keys() == extra.keys()
-    for mine, back in zip(ours, (converted.params, converted.stats), strict=True):
-        flat = functional.paths(back)
+def test_a_model_without_encoders_is_taken_for_post_norm(tmp_path):
+    config = SMALL["zegformer"]
+    plain = replace(config.transformer, encoder_layers=0, pre_norm=False)
+    config = replace(config, transformer=plain)
+    path = write(tmp_path / "a.safetensors", original_state("zegformer", config))
+    assert convert("zegformer", path).config == config
+
+
+def test_a_trained_model_goes_to_the_original_names_and_back(tmp_path):
+    drawn = draw(SMALL["zegformer"])
+    state, dropped = to_original(SMALL["zegformer"], drawn)
+    assert dropped == {}
+    back = convert("zegformer", write(tmp_path / "a.safetensors", state))
+    assert back.config == SMALL["zegformer"]
+    for mine, again in ((drawn["params"], back.params), (drawn["stats"], back.stats)):
+        flat = functional.paths(again)
         assert all((flat[path] == leaf).all() for path, leaf in functional.paths(mine).items())
 
 
-def test_another_number_of_classes_is_no_obstacle():
+def test_another_number_of_classes_is_no_obstacle(tmp_path):
     """The class weights of the loss, the only array that knows them, are left out."""
-    rule = next(rule for rule in ZEGFORMER if rule.foreign == "criterion.empty_weight")
-    assert not rule.ours
+    state = original_state("zegformer", SMALL["zegformer"])
+    for count in (21, 172):
+        state[zegformer.CLASS_WEIGHTS] = np.ones(count, np.float32)
+        conversion = convert("zegformer", write(tmp_path / f"{count}.safetensors", state))
+        assert conversion.unused[zegformer.CLASS_WEIGHTS].shape == (count,)
 
 
-def test_a_checkpoint_of_something_else_is_told_by_what_it_lacks():
-    with pytest.raises(ValueError, match=r"backbone\.stem\.conv1\.weight: missing"):
-        zegformer_config({"backbone.patch_embed.proj.weight": (96, 3, 4, 4)})
+def test_a_checkpoint_of_something_else_is_told_by_what_it_lacks(tmp_path):
+    swin = {"backbone.patch_embed.proj.weight": np.zeros((9, 3, 4, 4), np.float32)}
+    with pytest.raises(ConversionError, match=r"backbone\.stem\.conv1\.weight: missing"):
+        convert("zegformer", write(tmp_path / "a.safetensors", swin))
 
 
-def test_no_two_rules_fill_the_same_path_and_what_is_ignored_has_a_reason():
-    for rules in (ZEGFORMER, DETECTRON_RESNET, TORCHVISION_RESNET):
-        filled = [path for rule in rules for path in rule.ours]
-        assert len(filled) == len(set(filled))
-        assert all(bool(rule.ours) != bool(rule.reason) for rule in rules)
+def pickled(path, content, protocol=2):
+    path.write_bytes(pickle.dumps(content, protocol=protocol))
+    return path
 
 
-def test_a_caffe_resnet_is_refused():
+@pytest.mark.parametrize("protocol", [2, 5])
+def test_detectrons_pickle_of_arrays_is_read_and_its_names_are_found(tmp_path, protocol):
+    state = original_state("resnet-detectron", SMALL["resnet-detectron"])
+    content = {"model": state, "__author__": "torchvision", "matching_heuristics": True}
+    conversion = convert("resnet", pickled(tmp_path / "R-50.pkl", content, protocol))
+    assert (conversion.source.name, conversion.config) == ("resnet-detectron", SMALL["resnet"])
+    assert conversion.beside == ("__author__", "matching_heuristics")
+    np.testing.assert_array_equal(
+        conversion.params["stem"]["conv"]["kernel"],
+        state["stem.conv1.weight"].transpose(2, 3, 1, 0),
+    )
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("code of the file",)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"model": {"a": Evil()}}, r"it asks for .*\.print"),
+        ({"model": {"a": 3}}, "expected arrays by name"),
+        (None, "got NoneType"),
+    ],
+)
+def test_a_pickle_of_anything_else_is_refused_unread(tmp_path, capsys, content, message):
+    with pytest.raises(ValueError, match=message):
+        convert("resnet", pickled(tmp_path / "R-50.pkl", content))
+    assert capsys.readouterr().out == ""
+
+
+def test_a_damaged_pickle_is_named(tmp_path):
+    (tmp_path / "R-50.pkl").write_bytes(b"no pickle")
+    with pytest.raises(ValueError, match=r"R-50\.pkl: (not a pickle|holds more)"):
+        convert("resnet", tmp_path / "R-50.pkl")
+
+
+def test_a_caffe_resnet_is_refused(tmp_path):
     """Its stride and its colours are others: nothing of it would work."""
+    path = pickled(tmp_path / "R-101.pkl", {"res2_0_branch1_w": np.ones(1, np.float32)})
     with pytest.raises(ConversionError, match="res2_0_branch1_w: no rule for it"):
-        to_ours({"res2_0_branch1_w": np.ones(1)}, DETECTRON_RESNET, params={}, stats={})
+        convert("resnet", path)

@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from ovs_jax.evaluation.segmenter import Segmenter
+from ovs_jax.evaluation.group_segmenter import GroupSegmenter
 from ovs_jax.evaluation.sliding import Geometry
 from ovs_jax.models import registry
 from ovs_jax.nn import functional
@@ -28,4 +28,4 @@ def segmenter(nano):
     """Looks at images with a short side of 48 pixels through windows of 32."""
     parts, options = nano
     geometry = Geometry(window=SIZE, stride=16, short_side=48, long_side=160)
-    return Segmenter(*parts, **options, geometry=geometry)
+    return GroupSegmenter(*parts, **options, geometry=geometry)

@@ -84,7 +84,7 @@ def test_every_process_takes_its_share_and_the_shares_make_the_whole(segmenter, 
     whole = evaluate(segmenter, source, three(), progress=False)
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     merged = Confusion.empty(3)
-    monkeypatch.setattr("ovs_jax.evaluation.evaluator.over_hosts", lambda confusion: confusion)
+    monkeypatch.setattr("ovs_jax.evaluation.tally.over_hosts", lambda confusion: confusion)
     for process in range(2):
         monkeypatch.setattr(jax, "process_index", lambda process=process: process)
         merged += evaluate(segmenter, source, three(), progress=False).confusion

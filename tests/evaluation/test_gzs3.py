@@ -60,7 +60,13 @@ def test_counts_merge_before_scores_are_made():
     np.testing.assert_allclose(merged.iou, ZeroShotScores(half, (2,)).iou)
 
 
-@pytest.mark.parametrize("unseen", [(3,), (0, 0), (0, 1, 2)])
+@pytest.mark.parametrize("unseen", [(3,), (0, 0)])
 def test_unseen_classes_that_do_not_fit_are_refused(unseen):
     with pytest.raises(ValueError, match="unseen classes: expected"):
         ZeroShotScores(Confusion(COUNTS), unseen)
+
+
+def test_without_seen_classes_only_unseen_ones_have_a_score():
+    scores = ZeroShotScores(Confusion(COUNTS), (0, 1, 2))
+    assert scores.unseen_iou == pytest.approx(np.mean(scores.iou))
+    assert np.isnan([scores.seen_iou, scores.seen_iou_of_present, scores.harmonic_iou]).all()

@@ -1,5 +1,7 @@
 """Tiles against the whole calculation in NumPy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,7 +24,7 @@ def whole(painting):
     up = [linear(*n) for n in zip(painting.logits.shape[1:], painting.padded, strict=True)]
     full = np.einsum("yr,xc,qrc->qyx", *up, painting.logits.astype(np.float64))
     shares = 1 / (1 + np.exp(-full))
-    at = np.einsum("qc,qyx->cyx", painting.scores, shares)[
+    at = np.einsum("qc,qyx->cyx", painting.mask_scores, shares)[
         :, : painting.size[0], : painting.size[1]
     ]
     out = [linear(*n) for n in zip(painting.size, painting.new_size, strict=True)]
@@ -66,14 +68,14 @@ def test_scores_and_labels_are_those_of_the_whole_calculation(painting):
     want = whole(painting)
     for gamma in (0.0, 0.3):
         calibrated = want - np.where(UNSEEN, 0, gamma)[:, None, None]
-        np.testing.assert_allclose(painting.class_scores(gamma=gamma), calibrated, atol=1e-5)
-        found = painting.labels(gamma=gamma)
+        np.testing.assert_allclose(replace(painting, gamma=gamma).scores(), calibrated, atol=1e-5)
+        found = replace(painting, gamma=gamma).labels()
         top = np.sort(calibrated, axis=0)
         clear = top[-1] - top[-2] > 1e-5
         np.testing.assert_array_equal(found.labels[clear], calibrated.argmax(0)[clear])
         np.testing.assert_allclose(found.confidence, top[-1], atol=1e-5)
-        assert found.masks.min() >= 0
-        assert found.masks.max() < 6
+        assert found.groups.min() >= 0
+        assert found.groups.max() < 6
 
 
 def test_a_sweep_of_calibrations_counts_what_each_alone_gives(painting):
@@ -83,7 +85,7 @@ def test_a_sweep_of_calibrations_counts_what_each_alone_gives(painting):
     gammas = (0.0, 0.1, 0.5, 9.0)
     counts = painting.count(truth, gammas=gammas)
     for gamma, found in zip(gammas, counts, strict=True):
-        predicted = painting.labels(gamma=gamma).labels
+        predicted = replace(painting, gamma=gamma).labels().labels
         want = np.zeros((6, 5), int)
         np.add.at(want, (truth[truth >= 0], predicted[truth >= 0]), 1)
         np.testing.assert_array_equal(found, want)
@@ -103,14 +105,14 @@ def test_of_equal_scores_the_first_class_is_taken():
 def test_without_seen_or_without_unseen_classes_the_others_win(painting):
     for unseen in (np.zeros(5, bool), np.ones(5, bool)):
         alone = MaskPainting(
-            painting.logits, painting.scores, unseen, (64, 96), (61, 90), (70, 100)
+            painting.logits, painting.mask_scores, unseen, (64, 96), (61, 90), (70, 100)
         )
         top = np.sort(whole(alone), axis=0)
         clear = top[-1] - top[-2] > 1e-5
-        labels = alone.labels(gamma=0.2).labels
+        labels = replace(alone, gamma=0.2).labels().labels
         np.testing.assert_array_equal(labels[clear], whole(alone).argmax(0)[clear])
 
 
 def test_a_size_beyond_the_padded_image_is_refused(painting):
     with pytest.raises(ValueError, match=r"size: expected 1 to the \(64, 96\)"):
-        MaskPainting(painting.logits, painting.scores, UNSEEN, (64, 96), (65, 90), (70, 100))
+        MaskPainting(painting.logits, painting.mask_scores, UNSEEN, (64, 96), (65, 90), (70, 100))

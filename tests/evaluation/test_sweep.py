@@ -6,7 +6,7 @@ from ovs_jax.evaluation.canvas import Painting
 from ovs_jax.evaluation.confusion import encode_truth
 from ovs_jax.evaluation.painting import add_background
 from ovs_jax.evaluation.sliding import Geometry, window_boxes
-from ovs_jax.evaluation.sweep import Sweep, _sweep_tile, count_thresholds, parse_thresholds
+from ovs_jax.evaluation.sweep import Sweep, _sweep_tile, count_thresholds, parse_range
 
 THRESHOLDS = (0.2, 0.45, 0.6, 0.95)
 
@@ -81,16 +81,16 @@ def test_a_sweep_over_nothing_has_no_best():
 
 
 def test_thresholds_are_written_as_a_range_or_a_list():
-    assert parse_thresholds("0.1:0.5:0.2") == (0.1, 0.3, 0.5)
-    assert parse_thresholds("0.05:0.95:0.05")[-1] == 0.95
-    assert len(parse_thresholds("0.05:0.95:0.05")) == 19
-    assert parse_thresholds("0.9,0.1") == (0.9, 0.1)
+    assert parse_range("0.1:0.5:0.2", option="--x") == (0.1, 0.3, 0.5)
+    assert parse_range("0.05:0.95:0.05", option="--x")[-1] == 0.95
+    assert len(parse_range("0.05:0.95:0.05", option="--x")) == 19
+    assert parse_range("0.9,0.1", option="--x") == (0.9, 0.1)
 
 
 @pytest.mark.parametrize("text", ["", "0.1:0.5", "a", "0.5:0.1:0.1", "0:1:0", "0:1:-1", "0:2:0.1"])
 def test_what_is_no_range_is_an_error_that_shows_one(text):
     with pytest.raises(ValueError, match=r"--sweep-background: expected .* 0\.05:0\.95:0\.05"):
-        parse_thresholds(text)
+        parse_range(text, option="--sweep-background")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from ovs_jax.models import registry
 from ovs_jax.models.text.config import TextConfig
 from ovs_jax.models.vision.config import ClipConfig, VisionConfig
 from ovs_jax.nn import functional
+from ovs_jax.text.prompts import templates
 from ovs_jax.text.tokenizers import load_tokenizer
 from ovs_jax.training.checkpoint import write_model
 from ovs_jax.training.class_text import class_embedder, load_clip
@@ -44,30 +45,28 @@ def write(folder: Path, config: registry.AnyConfig, **changes: object) -> Path:
 def test_clip_embeds_names_in_the_prompts_of_the_config(tmp_path: Path) -> None:
     folder = str(write(tmp_path, CLIP))
     names = ["dog", "zebra, cow"]
-    unit = class_embedder(folder, "scene")(names)
+    unit = class_embedder(folder).embed_classes(names, templates=templates("scene"))
     assert unit.shape == (2, 8)
     np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1, rtol=1e-5)
     clip = load_clip(folder)
     assert clip.text_length == 16
     ours = clip.embed_classes(names, templates=["A photo of a {} in the scene"])
     np.testing.assert_array_equal(unit, ours)
-    assert np.abs(class_embedder(folder, "identity")(names) - unit).max() > 1e-3
+    bare = clip.embed_classes(names, templates=templates("identity"))
+    assert np.abs(bare - unit).max() > 1e-3
 
 
 def test_attributes_need_no_clip() -> None:
-    np.testing.assert_array_equal(
-        class_embedder("attributes", "scene")(["dog"]), attributes.embed(["dog"])
-    )
+    found = class_embedder("attributes").embed_classes(["dog"], templates=templates("scene"))
+    np.testing.assert_array_equal(found, attributes.embed(["dog"]))
 
 
 def test_what_is_no_clip_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"data.text: .*nowhere holds no usable checkpoint"):
-        class_embedder(str(tmp_path / "nowhere"), "scene")
-    with pytest.raises(ValueError, match=r"prompt templates 'scenes' are unknown"):
-        class_embedder(str(write(tmp_path / "clip", CLIP)), "scenes")
+        class_embedder(str(tmp_path / "nowhere"))
     without = write(tmp_path / "without", CLIP, tokenizer={})
     with pytest.raises(ValueError, match=r"clip: .*without/checkpoints/0 was converted without a"):
         load_clip(without)
     text = write(tmp_path / "text", CLIP.text)
     with pytest.raises(ValueError, match=r"data.text: .* holds a text_transformer, expected clip"):
-        class_embedder(str(text), "scene")
+        class_embedder(str(text))

@@ -54,7 +54,8 @@ def test_the_objective_knows_the_seen_classes_alone() -> None:
     names, seen = task.split.classes.names, task.split.seen
     assert {names[index] for index in range(len(names)) if index not in seen} <= set(UNSEEN)
     unit = task.objective.keywords["class_unit"]  # pyright: ignore[reportAttributeAccessIssue]
-    np.testing.assert_array_equal(unit, task.embed(task.split.seen_names))
+    seen_unit = task.text.embed_classes(task.split.seen_names, templates=["{}"])
+    np.testing.assert_array_equal(unit, seen_unit)
     assert (task.tokenizer, task.heads) == ({}, ())
 
 
@@ -128,6 +129,7 @@ def test_class_files_that_do_not_fit_are_named(
         ("model.embedding=7", r"model.embedding: expected \d+, .* 'attributes', got 7"),
         ("data.recipe.size=50", r"data.recipe.size: expected a multiple of 32 pixels, got 50"),
         ("data.text=/nowhere", r"data.text: /nowhere holds no usable checkpoint"),
+        ("data.prompts=scenes", r"prompt templates 'scenes' are unknown"),
         ("data.classes=coco", r"class split 'coco' is unknown"),
         ("data.classes=/nowhere.json", r"class split /nowhere.json does not exist"),
     ],

@@ -11,23 +11,30 @@ from ovs_jax.conversion.sources import (
     groupvit,
     groupvit_hf,
     ovsegmentor,
+    resnet,
+    resnet_detectron,
     roberta,
     timm_vit,
     vit_hf,
+    zegformer,
 )
 from ovs_jax.mapping import lookup
 
 _ALL = (
-    groupvit, groupvit_hf, ovsegmentor, dino, bert, roberta, clip, clip_hf, timm_vit, vit_hf,
+    groupvit, groupvit_hf, ovsegmentor, zegformer, dino, bert, roberta, clip, clip_hf, timm_vit,
+    vit_hf, resnet, resnet_detectron,
 )  # fmt: skip
 SOURCES: Mapping[str, Source] = {module.SOURCE.name: module.SOURCE for module in _ALL}
 """Every kind by its name."""
-_FORMS = {"clip": "clip-hf", "dino": "vit-hf", "timm-vit": "vit-hf", "groupvit": "groupvit-hf"}
-"""What the same model is called where its names are Hugging Face's."""
+_FORMS = {
+    "clip": "clip-hf", "dino": "vit-hf", "timm-vit": "vit-hf", "groupvit": "groupvit-hf",
+    "resnet": "resnet-detectron",
+}  # fmt: skip
+"""What the same model is called where its names are Hugging Face's or detectron2's."""
 
 
 def source_of(name: str, names: Collection[str]) -> Source:
-    """The kind that a name means for a checkpoint; Hugging Face's form of it is found by itself.
+    """The kind that a name means for a checkpoint; the other form of it is found by itself.
 
     Args:
       name: one of `SOURCES`.

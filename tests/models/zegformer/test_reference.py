@@ -12,9 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ovs_jax.conversion.layers import dense, norm
+from ovs_jax.conversion.layers import convolution, dense, frozen_norm, kernel, norm
 from ovs_jax.conversion.rules import Rule, to_ours
-from ovs_jax.conversion.zegformer import convolution, frozen_norm, kernel
 from ovs_jax.losses.set_prediction import SetWeights, pair_costs, set_losses
 from ovs_jax.models import registry
 from ovs_jax.models.zegformer.config import (

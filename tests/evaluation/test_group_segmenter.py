@@ -7,6 +7,7 @@ from PIL import Image
 from ovs_jax import parallel
 from ovs_jax.data.transforms import normalize
 from ovs_jax.evaluation import canvas
+from ovs_jax.evaluation.group_segmenter import GroupSegmenter
 from ovs_jax.evaluation.painting import (
     add_background,
     group_scores,
@@ -16,8 +17,9 @@ from ovs_jax.evaluation.painting import (
     rescale,
 )
 from ovs_jax.evaluation.refinement import Pamr, refine_groups
-from ovs_jax.evaluation.segmenter import Segmenter, class_names, prepare
-from ovs_jax.evaluation.sliding import Geometry, slot_count, window_boxes
+from ovs_jax.evaluation.segmenter import class_names
+from ovs_jax.evaluation.sliding import Geometry, prepare, slot_count, window_boxes
+from ovs_jax.evaluation.zero_shot import zero_shot_protocol
 from ovs_jax.nn import functional
 from ovs_jax.typing import ClassSet
 
@@ -126,7 +128,7 @@ def test_windows_of_many_images_share_batches_and_come_back_in_order(segmenter):
 def test_a_mesh_of_eight_devices_changes_nothing(nano, segmenter):
     parts, options = nano
     mesh = parallel.make_mesh((-1, 1, 1))
-    spread = Segmenter(*parts, **options, geometry=segmenter.geometry, mesh=mesh)
+    spread = GroupSegmenter(*parts, **options, geometry=segmenter.geometry, mesh=mesh)
     image = photo()
     expected, found = (s.segment(image, CLASSES) for s in (segmenter, spread))
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
@@ -200,7 +202,7 @@ def test_a_new_segmenter_of_the_same_model_compiles_nothing(nano, segmenter):
     segmenter.segment(photo(), CLASSES)
     before = segmenter._run.features._cache_size()
     other = jax.tree.map(lambda x: x * 1.1, params)
-    again = Segmenter(static, other, stats, **options, geometry=segmenter.geometry)
+    again = GroupSegmenter(static, other, stats, **options, geometry=segmenter.geometry)
     assert again._run is segmenter._run
     again.segment(photo(), CLASSES)
     assert segmenter._run.features._cache_size() == before
@@ -243,6 +245,11 @@ def test_an_image_without_pixels_is_an_error(segmenter):
 def test_a_window_that_the_patches_do_not_fill_is_an_error(nano):
     parts, options = nano
     geometry = Geometry(window=36, stride=18, short_side=48, long_side=160)
-    segmenter = Segmenter(*parts, **options, geometry=geometry)
+    segmenter = GroupSegmenter(*parts, **options, geometry=geometry)
     with pytest.raises(ValueError, match="36 x 36 pixels, expected multiples of the patch size 8"):
         segmenter.segment(photo(), CLASSES)
+
+
+def test_a_protocol_for_masks_is_refused_with_the_presets_that_fit(segmenter):
+    with pytest.raises(ValueError, match=r"preset 'zegformer' judges .* masks .* groupvit, ovsegm"):
+        segmenter.judged_by(zero_shot_protocol("zegformer", "pascal_voc"))
