@@ -49,4 +49,5 @@ def test_a_published_step_compiles_for_tpus_and_sends_what_it_sent(
     file = golden / "collectives" / f"{name}_{machine}.txt".replace("/", "_").replace(":", "_")
     if os.environ.get("OVS_JAX_RENEW"):
         file.write_text(sent, encoding="utf-8")
+    assert file.is_file(), f"{file} is not there yet: renew it as told above"
     assert sent == file.read_text(encoding="utf-8")
