@@ -59,7 +59,7 @@ def plain() -> Any:
 
 @pytest.mark.parametrize(
     "execution",
-    [Execution(scan=True), Execution("dots"), Execution("block"), Execution("dots", scan=True)],
+    [Execution(scan=True), Execution("block"), Execution("dots", scan=True)],
     ids=str,
 )
 def test_outputs_and_gradients_do_not_depend_on_how_layers_are_run(
