@@ -42,4 +42,4 @@ def cut_texts(batch: Batch, length: int) -> Batch:
 
 
 def _texts(batch: Batch) -> dict[str, dict[str, Any]]:
-    return {name: value for name, value in batch.items() if isinstance(value, Mapping)}
+    return {name: dict(value) for name, value in batch.items() if isinstance(value, Mapping)}
