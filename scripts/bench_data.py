@@ -36,7 +36,7 @@ from benchmark.photos import describe_photos, drawn_photos, read_photos
 
 from ovs_jax.data.caption_rows import RowFile
 from ovs_jax.data.filtering import filter_rows
-from ovs_jax.data.images import decode_image
+from ovs_jax.data.images import Photo, decode_image
 from ovs_jax.data.index_files import write_index
 from ovs_jax.data.ingest import IngestOptions, ingest
 from ovs_jax.data.pipeline import PipelineConfig, augmentation, training_batches
@@ -88,7 +88,7 @@ def bench_decode(photos: list[bytes], arguments: argparse.Namespace) -> Row:
 
     def prepare(name: str, number: int) -> None:
         rng = np.random.default_rng((1, number))
-        recipes[name](decode_image(photos[number], name="photo"), rng)
+        recipes[name](Photo(photos[number], name="photo"), rng)
 
     functions: dict[str, Callable[[int], Any]] = {
         "decoding": lambda number: decode_image(photos[number], name="photo")

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from ovs_jax.data.images import Photo, take_part
 from ovs_jax.data.operations import OPERATIONS, Resample, apply_operation
 from ovs_jax.data.transforms import normalize, resize_antialiased
 
@@ -27,7 +28,7 @@ __all__ = [
     "stage2_augmentation",
 ]
 
-Augmentation = Callable[[UInt8[np.ndarray, "h w 3"], np.random.Generator], np.ndarray]
+Step = Callable[[UInt8[np.ndarray, "h w 3"], np.random.Generator], UInt8[np.ndarray, "h w 3"]]
 
 MAXIMUM_MAGNITUDE = 10.0
 _RESAMPLES: tuple[Resample, ...] = ("bilinear", "bicubic")
@@ -107,11 +108,12 @@ class RandomResizedCrop:
         return left, top, left + columns, top + rows
 
     def __call__(
-        self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator
+        self, image: UInt8[np.ndarray, "h w 3"] | Photo, rng: np.random.Generator
     ) -> UInt8[np.ndarray, "size size 3"]:
         """Returns the part, scaled bilinearly with antialiasing."""
-        left, top, right, bottom = self.box(*image.shape[:2], rng=rng)
-        return resize_antialiased(image[top:bottom, left:right], self.size, self.size)
+        box = self.box(*image.shape[:2], rng=rng)
+        part = take_part(image, box, least=self.size)
+        return resize_antialiased(part, self.size, self.size)
 
 
 @dataclass(frozen=True)
@@ -166,28 +168,31 @@ class RandomErasing:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Steps on 8-bit pixels, then normalisation, then erasing.
+    """A crop, steps on 8-bit pixels, normalisation, and erasing.
 
     Attributes:
-      steps: applied in order to the 8-bit image.
+      crop: what is taken of the image.
+      steps: applied to it in order.
       erasing: applied last, to the normalised image; None for none.
     """
 
-    steps: tuple[Augmentation, ...]
+    crop: RandomResizedCrop
+    steps: tuple[Step, ...]
     erasing: RandomErasing | None = None
 
     def __call__(
-        self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator
+        self, image: UInt8[np.ndarray, "h w 3"] | Photo, rng: np.random.Generator
     ) -> Float[np.ndarray, "size size 3"]:
         """Returns the augmented, normalised image as float32.
 
         Args:
-          image: decoded RGB pixels of any size.
+          image: RGB pixels of any size, or a photograph that is not decoded yet.
           rng: the only source of randomness.
         """
+        pixels = self.crop(image, rng)
         for step in self.steps:
-            image = step(image, rng)
-        normalised = normalize(image)
+            pixels = step(pixels, rng)
+        normalised = normalize(pixels)
         return normalised if self.erasing is None else self.erasing(normalised, rng)
 
 
@@ -197,10 +202,9 @@ def stage1_augmentation(size: int) -> Recipe:
     Crop of 8 to 100 % of the area, flip, RandAugment, erasing with probability 0.25. RandAugment
     stands in the place of colour jitter, as in timm.
     """
-    steps = (RandomResizedCrop(size), HorizontalFlip(), RandAugment())
-    return Recipe(steps, RandomErasing())
+    return Recipe(RandomResizedCrop(size), (HorizontalFlip(), RandAugment()), RandomErasing())
 
 
 def stage2_augmentation(size: int) -> Recipe:
     """The recipe of OVSegmentor's second stage: crop of 40 to 100 % of the area and flip only."""
-    return Recipe((RandomResizedCrop(size, scale=(0.4, 1.0)), HorizontalFlip()))
+    return Recipe(RandomResizedCrop(size, scale=(0.4, 1.0)), (HorizontalFlip(),))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ovs_jax.data.images import checked_pixels, decode_image
+from ovs_jax.data.images import Photo, checked_pixels
 from ovs_jax.data.mixture import ImageTextSet, Mixture, Stream
 from ovs_jax.data.order import Purpose, generator
 from ovs_jax.data.pairing import EntityIndex
@@ -20,8 +20,8 @@ from ovs_jax.text.tagged_nouns import tagged_nouns
 from ovs_jax.text.tokenizers import Tokenizer
 from ovs_jax.typing import Batch
 
-Augmentation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-"""From decoded pixels, uint8 [h, w, 3], to float32 [size, size, 3], ready for the model."""
+Augmentation = Callable[[np.ndarray | Photo, np.random.Generator], np.ndarray]
+"""From a photo or its pixels, uint8 [h, w, 3], to float32 [size, size, 3], ready for the model."""
 
 IMAGE_FIELDS = ("image", "cross_image")
 TEXT_FIELDS = ("caption", "prompts", "question", "answer", "cross_entity")
@@ -133,7 +133,7 @@ class BatchBuilder:
         for name in self.fields:
             if name == "image":
                 rng = generator(Purpose.IMAGE, *where)
-                item.images[name] = self.augment(_pixels(record), rng)
+                item.images[name] = self.augment(_photo(record), rng)
             elif name == "caption":
                 item.texts[name] = (record["caption"],)
             elif name == "prompts":
@@ -178,9 +178,9 @@ class BatchBuilder:
         partner, entity = index.partner(place, generator(Purpose.PARTNER, *where), within=bounds)
         item.texts["cross_entity"] = (cross_prompt(entity),)
         if "cross_image" in self.fields:
-            pixels = _pixels(_record(data, partner))
+            photo = _photo(_record(data, partner))
             rng = generator(Purpose.CROSS_IMAGE, *where)
-            item.images["cross_image"] = self.augment(pixels, rng)
+            item.images["cross_image"] = self.augment(photo, rng)
 
 
 def _record(data: ImageTextSet, place: int) -> Record:
@@ -200,9 +200,9 @@ def _record(data: ImageTextSet, place: int) -> Record:
     return record
 
 
-def _pixels(record: Record) -> np.ndarray:
-    """The decoded image of a record, uint8 [h, w, 3]."""
+def _photo(record: Record) -> Photo | np.ndarray:
+    """The image of a record, encoded or uint8 [h, w, 3]."""
     image, key = record["image"], str(record["key"])
     if isinstance(image, bytes):
-        return decode_image(image, name=key)
+        return Photo(image, name=key)
     return checked_pixels(image, name=key)

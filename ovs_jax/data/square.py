@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from ovs_jax.data.images import Photo, take_part
 from ovs_jax.data.transforms import normalize
 
 
@@ -20,19 +21,20 @@ class CenteredSquare:
     size: int
 
     def __call__(
-        self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator
+        self, image: UInt8[np.ndarray, "h w 3"] | Photo, rng: np.random.Generator
     ) -> Float[np.ndarray, "size size 3"]:
         """Returns the normalised square as float32.
 
         Args:
-          image: decoded RGB pixels of any size.
+          image: RGB pixels of any size, or a photograph that is not decoded yet.
           rng: not used; all image preparations are called alike.
         """
         height, width = image.shape[:2]
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
-        square = np.ascontiguousarray(image[top : top + side, left : left + side])
-        if side != self.size:
+        part = take_part(image, (left, top, left + side, top + side), least=self.size)
+        square, side = np.ascontiguousarray(part), part.shape[0]
+        if part.shape[:2] != (self.size, self.size):
             # Averaging over areas does not alias when shrinking; it would show blocks when
             # enlarging.
             how = cv2.INTER_AREA if side > self.size else cv2.INTER_LINEAR

@@ -8,7 +8,7 @@ classes exist for a strip of pixels only. One program serves images of all sizes
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -76,8 +76,8 @@ class MaskPainting:
         """
         labels, masks = (np.zeros(self.new_size, np.int32) for _ in range(2))
         confidence = np.zeros(self.new_size, np.float32)
-        for rows, cols, arguments in self._tiles():
-            found = _label_tile(*arguments, np.float32(gamma))
+        for rows, cols, tile in self._tiles():
+            found = _label_tile(tile, np.float32(gamma))
             for out, part in zip((labels, confidence, masks), found, strict=True):
                 out[rows.inside, cols.inside] = np.asarray(part)[: rows.count, : cols.count]
         return MaskLabels(labels, confidence, masks)
@@ -86,8 +86,8 @@ class MaskPainting:
         """The scores of every class at every pixel; ``gamma`` as in `labels`."""
         classes = self.scores.shape[1]
         out = np.zeros((classes, *self.new_size), np.float32)
-        for rows, cols, arguments in self._tiles():
-            part = np.asarray(_score_tile(*arguments))[: rows.count, : cols.count, :classes]
+        for rows, cols, tile in self._tiles():
+            part = np.asarray(_score_tile(tile))[: rows.count, : cols.count, :classes]
             out[:, rows.inside, cols.inside] = part.transpose(2, 0, 1)
         return out - np.where(self.unseen, 0.0, gamma).astype(np.float32)[:, None, None]
 
@@ -112,15 +112,15 @@ class MaskPainting:
         room = -(-classes // CLASSES) * CLASSES
         truth = np.where(truth == classes, room, truth).astype(np.int32)
         counts: Any = 0
-        for rows, cols, arguments in self._tiles():
+        for rows, cols, tile in self._tiles():
             piece = np.full((TILE, TILE), IGNORED, np.int32)
             piece[: rows.count, : cols.count] = truth[rows.inside, cols.inside]
-            found = _count_tile(*arguments, piece, np.asarray(gammas, np.float32))
+            found = _count_tile(tile, piece, np.asarray(gammas, np.float32))
             counts = counts + np.asarray(found, np.int64)
         return counts[:, [*range(classes), room]][..., :classes]
 
-    def _tiles(self) -> Iterator[tuple[Span, Span, tuple[Any, ...]]]:
-        """Every tile of the result with the arguments of the programs below."""
+    def _tiles(self) -> Iterator[tuple[Span, Span, "_Tile"]]:
+        """Every tile of the result, with what it is made of."""
         missing = -self.scores.shape[1] % CLASSES
         scores = np.pad(np.asarray(self.scores, np.float32), ((0, 0), (0, missing)))
         kinds = np.pad(
@@ -141,25 +141,46 @@ class MaskPainting:
                 part = logits[
                     :, rows.cell : rows.cell + window[0], cols.cell : cols.cell + window[1]
                 ]
-                yield rows, cols, (part, scores, kinds, rows.up, cols.up, rows.out, cols.out)
+                yield rows, cols, _Tile(part, scores, kinds, rows.up, cols.up, rows.out, cols.out)
 
 
-def _shares(logits: Array, up: tuple[Array, Array], out: tuple[Array, Array]) -> Array:
-    """The probability of every mask at every pixel of a tile, in strips of pixels."""
-    full = jax.nn.sigmoid(einsum("ym,xn,qmn->qyx", *up, logits))
-    shares = einsum("oy,px,qyx->opq", *out, full)
-    return shares.reshape(STRIPS, -1, logits.shape[0])
+class _Tile(NamedTuple):
+    """What a tile of the result is made of.
+
+    Attributes:
+      logits: the part of the masks' logits.
+      scores: of each mask for each class.
+      kinds: whether a class is seen, unseen or none at all.
+      up_rows: from logits to the seen image, see `mask_tiles.Span`.
+      up_cols: the same along the other axis.
+      rows: from there to the result.
+      cols: the same along the other axis.
+    """
+
+    logits: Float[Any, "q m n"]
+    scores: Float[Any, "q c"]
+    kinds: Int[Any, " c"]
+    up_rows: Float[Any, "y m"]
+    up_cols: Float[Any, "x n"]
+    rows: Float[Any, "o y"]
+    cols: Float[Any, "p x"]
+
+    def shares(self) -> Float[Array, "strips pixels q"]:
+        """The probability of every mask at every pixel, in strips of pixels."""
+        full = einsum("ym,xn,qmn->qyx", self.up_rows, self.up_cols, self.logits)
+        shares = einsum("oy,px,qyx->opq", self.rows, self.cols, jax.nn.sigmoid(full))
+        return shares.reshape(STRIPS, -1, self.logits.shape[0])
+
+    def contest(self, strip: Float[Array, "pixels q"]) -> tuple[Array, Array, Array, Array]:
+        """The best seen class of pixels with its score, and the best unseen class with its."""
+        at_pixels = einsum("pq,qc->pc", strip, self.scores)
+        return *_best(at_pixels, self.kinds == _SEEN), *_best(at_pixels, self.kinds == _UNSEEN)
 
 
 def _best(scores: Array, allowed: Array) -> tuple[Array, Array]:
     """The best allowed class of pixels and its score, -inf where there is none."""
     masked = jnp.where(allowed[None], scores, -jnp.inf)
     return jnp.argmax(masked, axis=-1).astype(jnp.int32), masked.max(axis=-1)
-
-
-def _contest(strip: Array, scores: Array, kinds: Array) -> tuple[Array, Array, Array, Array]:
-    at_pixels = einsum("pq,qc->pc", strip, scores)
-    return *_best(at_pixels, kinds == _SEEN), *_best(at_pixels, kinds == _UNSEEN)
 
 
 def _settle(contest: tuple[Array, Array, Array, Array], gamma: Array) -> tuple[Array, Array]:
@@ -172,60 +193,33 @@ def _settle(contest: tuple[Array, Array, Array, Array], gamma: Array) -> tuple[A
 
 @jax.jit
 def _label_tile(
-    logits: Float[Array, "q m n"],
-    scores: Float[Array, "q c"],
-    kinds: Int[Array, " c"],
-    up_rows: Float[Array, "y m"],
-    up_cols: Float[Array, "x n"],
-    rows: Float[Array, "o y"],
-    cols: Float[Array, "p x"],
-    gamma: Float[Array, ""],
+    tile: _Tile, gamma: Float[Any, ""]
 ) -> tuple[Int[Array, "o p"], Float[Array, "o p"], Int[Array, "o p"]]:
-    top = jnp.where(kinds[None] == _NONE, -jnp.inf, scores).max(axis=1)
+    top = jnp.where(tile.kinds[None] == _NONE, -jnp.inf, tile.scores).max(axis=1)
 
     def label(strip: Array) -> tuple[Array, Array, Array]:
-        labels, confidence = _settle(_contest(strip, scores, kinds), gamma)
+        labels, confidence = _settle(tile.contest(strip), gamma)
         return labels, confidence, jnp.argmax(strip * top[None], axis=-1).astype(jnp.int32)
 
-    strips = _shares(logits, (up_rows, up_cols), (rows, cols))
-    labels, confidence, masks = (
-        found.reshape(rows.shape[0], cols.shape[0]) for found in jax.lax.map(label, strips)
-    )
-    return labels, confidence, masks
+    shape = tile.rows.shape[0], tile.cols.shape[0]
+    labels, confidence, masks = jax.lax.map(label, tile.shares())
+    return labels.reshape(shape), confidence.reshape(shape), masks.reshape(shape)
 
 
 @jax.jit
-def _score_tile(
-    logits: Float[Array, "q m n"],
-    scores: Float[Array, "q c"],
-    kinds: Int[Array, " c"],
-    up_rows: Float[Array, "y m"],
-    up_cols: Float[Array, "x n"],
-    rows: Float[Array, "o y"],
-    cols: Float[Array, "p x"],
-) -> Float[Array, "o p c"]:
-    strips = _shares(logits, (up_rows, up_cols), (rows, cols))
-    found = jax.lax.map(lambda strip: einsum("pq,qc->pc", strip, scores), strips)
-    return found.reshape(rows.shape[0], cols.shape[0], -1)
+def _score_tile(tile: _Tile) -> Float[Array, "o p c"]:
+    found = jax.lax.map(lambda strip: einsum("pq,qc->pc", strip, tile.scores), tile.shares())
+    return found.reshape(tile.rows.shape[0], tile.cols.shape[0], -1)
 
 
 @jax.jit
 def _count_tile(
-    logits: Float[Array, "q m n"],
-    scores: Float[Array, "q c"],
-    kinds: Int[Array, " c"],
-    up_rows: Float[Array, "y m"],
-    up_cols: Float[Array, "x n"],
-    rows: Float[Array, "o y"],
-    cols: Float[Array, "p x"],
-    truth: Int[Array, "o p"],
-    gammas: Float[Array, " s"],
+    tile: _Tile, truth: Int[Any, "o p"], gammas: Float[Any, " s"]
 ) -> Int[Array, "s t c"]:
-    strips = _shares(logits, (up_rows, up_cols), (rows, cols))
-    contest = jax.lax.map(lambda strip: _contest(strip, scores, kinds), strips)
+    contest = jax.lax.map(tile.contest, tile.shares())
 
     def at(gamma: Array) -> Array:
         labels, _ = _settle(contest, gamma)
-        return count_pixels(truth, labels.reshape(truth.shape), classes=scores.shape[1])
+        return count_pixels(truth, labels.reshape(truth.shape), classes=tile.scores.shape[1])
 
     return jax.lax.map(at, gammas)

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ovs_jax.data.images import (
+    Photo,
     check_image_header,
     checked_pixels,
     decode_image,
     decode_label,
+    take_part,
 )
 from ovs_jax.data.records import BadRecordError
 from tests.data.damage import pixel_bomb
@@ -89,6 +91,50 @@ def test_a_rotation_noted_by_the_camera_is_applied(orientation: int) -> None:
     exif[0x0112] = orientation
     data = _encoded(Image.fromarray(np.ascontiguousarray(turned)), "PNG", exif=exif)
     np.testing.assert_array_equal(decode_image(data, name="a.png"), upright)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 7])
+def test_a_part_of_a_photo_is_that_of_the_decoded_image(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = _encoded(Image.fromarray(np.tile(RAMP, (9, 7, 1))), "JPEG", exif=exif)
+    photo, box = Photo(data, name="a.jpg"), (3, 5, 17, 21)
+    whole = decode_image(data, name="a.jpg")
+    assert photo.shape == whole.shape[:2]
+    np.testing.assert_array_equal(photo.part(box, least=14), take_part(whole, box, least=14))
+
+
+@given(
+    st.tuples(st.integers(16, 150), st.integers(16, 150)),
+    st.integers(8, 40),
+    st.sampled_from([1, 6]),
+    st.integers(0, 1000),
+)
+def test_a_large_photo_is_decoded_no_smaller_than_its_part_is_needed(
+    size: tuple[int, int], least: int, orientation: int, seed: int
+) -> None:
+    # Smooth, so that a reduced image shows the same colours at the same places.
+    ramp = np.add.outer(np.linspace(0, 120, size[0]), np.linspace(0, 130, size[1]))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = Image.fromarray(ramp.astype(np.uint8)).convert("RGB")
+    photo = Photo(_encoded(picture, "JPEG", exif=exif, quality=95), name="a.jpg")
+    height, width = photo.shape
+    rng = np.random.default_rng(seed)
+    left, top = int(rng.integers(width)), int(rng.integers(height))
+    right, bottom = (
+        int(rng.integers(low, high)) + 1 for low, high in ((left, width), (top, height))
+    )
+    part = photo.part((left, top, right, bottom), least=least)
+    sides = bottom - top, right - left
+    factor = next((n for n in (8, 4, 2) if min(sides) // n >= least), 1)
+    for found, whole in zip(part.shape, sides, strict=False):
+        assert whole / factor - 0.5 <= found <= whole / factor + 1.5
+        assert found >= min(whole, least)
+    upright = ramp if orientation == 1 else ramp[::-1].T
+    mean = upright[top:bottom, left:right].mean()
+    step = 250 / min(size) * factor
+    assert abs(part.mean() - mean) <= step + 2
 
 
 def test_damaged_notes_of_the_camera_leave_the_photograph_as_it_is() -> None:

@@ -34,12 +34,13 @@ def spread_weights(config: RunConfig, mesh: Mesh) -> functional.Tree:
     """Weights that are spread as trained ones are.
 
     The features of a freshly drawn text encoder differ between captions in the third digit only,
-    and BatchNorm blows their rounding up with their differences.
+    and BatchNorm blows their rounding up with their differences. Noise of 0.15 leaves a half of
+    what the test below allows, with other batches too; with 0.1 rounding alone reaches it.
     """
     plan = experiment.make_plan(config, mesh, steps=config.steps, steps_per_epoch=1)
     drawn, rng = jax.device_get(states.scratch(plan, config.seed)), np.random.default_rng(0)
     drawn["params"] = jax.tree.map(
-        lambda x: x + rng.normal(0, 0.1, x.shape).astype(np.float32) if x.ndim else x,
+        lambda x: x + rng.normal(0, 0.15, x.shape).astype(np.float32) if x.ndim else x,
         drawn["params"],
     )
     return {name: drawn[name] for name in ("params", "stats")}
@@ -54,7 +55,9 @@ def first_step(config: RunConfig, mesh: Mesh, weights: Any, batch: Any) -> tuple
 
 
 def test_stage_2_on_eight_devices_has_the_loss_and_gradients_of_one() -> None:
-    config = resolve("ovsegmentor/stage2:smoke")
+    # The softmax over groups does not feel the bias of the assignment's queries: what gradient it
+    # has is that of the mask loss, which at the published weight of 0.1 is near the rounding.
+    config = resolve("ovsegmentor/stage2:smoke", "objective.mask=1.0")
     batches = experiment.open_batches(config, load_tokenizer(config.data.tokenizer))
     batch = next(batches)
     batches.close()
@@ -62,24 +65,19 @@ def test_stage_2_on_eight_devices_has_the_loss_and_gradients_of_one() -> None:
     weights = spread_weights(config, alone)
     one, metrics = first_step(config, alone, weights, batch)
     many, others = first_step(config, parallel.make_mesh((8, 1, 1)), weights, batch)
-    # A part may differ by as much as the loss: embeddings carry the rounding of BatchNorm's sums.
-    loss = float(metrics["loss"])
     for name in ("loss", "loss/contrastive", "loss/entity", "loss/mask"):
-        np.testing.assert_allclose(
-            others[name], metrics[name], rtol=0, atol=1e-6 * loss, err_msg=name
-        )
+        np.testing.assert_allclose(others[name], metrics[name], rtol=1e-6, err_msg=name)
     # After one step the first moment is a tenth of the clipped gradient. Some gradients are zero in
     # real arithmetic (a bias before BatchNorm, of keys): what is there is rounding.
     gradients = functional.paths(one["optimizer"][1].mu)
-    together = float(optax.tree.norm(one["optimizer"][1].mu))
-    nothing, floor = 1e-6 * together, 1e-7 * together  # as in test_step
+    nothing = 1e-6 * float(optax.tree.norm(one["optimizer"][1].mu))
     compared = 0
     for path, other in functional.paths(many["optimizer"][1].mu).items():
         if np.linalg.norm(gradients[path]) < nothing:
             assert np.linalg.norm(other) < nothing, path
         else:
             difference = np.linalg.norm(other - gradients[path])
-            assert difference <= 1e-5 * np.linalg.norm(gradients[path]) + floor, path
+            assert difference <= 1e-5 * np.linalg.norm(gradients[path]), path
             compared += 1
     assert compared > 0.9 * len(gradients)
     for path, array in functional.paths(one["stats"]).items():

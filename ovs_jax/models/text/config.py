@@ -1,6 +1,6 @@
 """Sizes of the text encoders."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from jaxtyping import Array, Int
@@ -42,16 +42,7 @@ BERT_BASE = TextConfig(
     hidden=3072,
     dropout=0.1,
 )
-ROBERTA_BASE = TextConfig(
-    kind="roberta",
-    vocabulary=50265,
-    length=512,
-    width=768,
-    depth=12,
-    heads=12,
-    hidden=3072,
-    dropout=0.1,
-)
+ROBERTA_BASE = replace(BERT_BASE, kind="roberta", vocabulary=50265)
 
 
 def check_length(ids: Int[Array, "b l"], length: int) -> None:

@@ -4,6 +4,7 @@ Positions are added to queries and keys at every attention, never to values.
 """
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -71,6 +72,19 @@ def _attention(config: TransformerConfig, rngs: nnx.Rngs) -> Attention:
     )
 
 
+def _residual(
+    x: Array,
+    inner: Callable[[Array], Array],
+    norm: LayerNorm,
+    *,
+    config: TransformerConfig,
+    key: Key[Array, ""] | None,
+) -> Array:
+    """A sublayer with its dropout and its norm, before it or after it."""
+    y = dropout(inner(norm(x) if config.pre_norm else x), config.dropout, key=key)
+    return x + y if config.pre_norm else norm(x + y)
+
+
 class EncoderLayer(nnx.Module):
     """Self-attention among image tokens and a feed-forward layer."""
 
@@ -79,8 +93,7 @@ class EncoderLayer(nnx.Module):
         self.attention_norm = LayerNorm(config.width, eps=EPS)
         self.mlp = FeedForward(config, rngs=rngs)
         self.mlp_norm = LayerNorm(config.width, eps=EPS)
-        self.dropout = config.dropout
-        self.pre_norm = config.pre_norm
+        self.config = config
 
     def __call__(
         self,
@@ -91,14 +104,15 @@ class EncoderLayer(nnx.Module):
     ) -> Float[Array, "b n d"]:
         """Returns the tokens, informed by each other."""
         keys = split(key, 4)
-        y = self.attention_norm(x) if self.pre_norm else x
-        asks = y + positions
-        y = self.attention(asks, asks, values=y, key=keys[0])
-        x = x + dropout(y, self.dropout, key=keys[1])
-        x = x if self.pre_norm else self.attention_norm(x)
-        y = self.mlp(self.mlp_norm(x) if self.pre_norm else x, key=keys[2])
-        x = x + dropout(y, self.dropout, key=keys[3])
-        return x if self.pre_norm else self.mlp_norm(x)
+
+        def attend(y: Array) -> Array:
+            return self.attention(y + positions, y + positions, values=y, key=keys[0])
+
+        def think(y: Array) -> Array:
+            return self.mlp(y, key=keys[2])
+
+        x = _residual(x, attend, self.attention_norm, config=self.config, key=keys[1])
+        return _residual(x, think, self.mlp_norm, config=self.config, key=keys[3])
 
 
 class Encoder(nnx.Module):
@@ -131,8 +145,7 @@ class DecoderLayer(nnx.Module):
         self.cross_norm = LayerNorm(config.width, eps=EPS)
         self.mlp = FeedForward(config, rngs=rngs)
         self.mlp_norm = LayerNorm(config.width, eps=EPS)
-        self.dropout = config.dropout
-        self.pre_norm = config.pre_norm
+        self.config = config
 
     def __call__(
         self,
@@ -153,17 +166,19 @@ class DecoderLayer(nnx.Module):
           key: random key of the dropout.
         """
         noise = split(key, 6)
-        y = self.attention_norm(x) if self.pre_norm else x
-        y = self.attention(y + queries, y + queries, values=y, key=noise[0])
-        x = x + dropout(y, self.dropout, key=noise[1])
-        x = x if self.pre_norm else self.attention_norm(x)
-        y = self.cross_norm(x) if self.pre_norm else x
-        y = self.cross(y + queries, keys, values=memory, key=noise[2])
-        x = x + dropout(y, self.dropout, key=noise[3])
-        x = x if self.pre_norm else self.cross_norm(x)
-        y = self.mlp(self.mlp_norm(x) if self.pre_norm else x, key=noise[4])
-        x = x + dropout(y, self.dropout, key=noise[5])
-        return x if self.pre_norm else self.mlp_norm(x)
+
+        def attend(y: Array) -> Array:
+            return self.attention(y + queries, y + queries, values=y, key=noise[0])
+
+        def look(y: Array) -> Array:
+            return self.cross(y + queries, keys, values=memory, key=noise[2])
+
+        def think(y: Array) -> Array:
+            return self.mlp(y, key=noise[4])
+
+        x = _residual(x, attend, self.attention_norm, config=self.config, key=noise[1])
+        x = _residual(x, look, self.cross_norm, config=self.config, key=noise[3])
+        return _residual(x, think, self.mlp_norm, config=self.config, key=noise[5])
 
 
 class Decoder(nnx.Module):

@@ -1,10 +1,13 @@
 """The Beam pipeline; pip install '.[beam,test]', in an environment of its own, for this test."""
 
+import argparse
 import logging
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from ovs_jax.cli.data import filter_entities
 from ovs_jax.data.ingest import IngestOptions, ingest
 from tests.data.damage import damaged_folder, damaged_tars
 from tests.data.ingest.test_formats import Naming
@@ -42,3 +45,23 @@ def test_the_pipeline_gives_the_same_bytes_as_one_machine(
     found = content(tmp_path / "beam")
     assert found == content(tmp_path / "local")
     assert sum(name.endswith(".array_record") for name in found) > 2
+
+
+def test_the_command_that_filters_gives_the_same_shards_with_and_without_beam(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b", "c"):
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{name}.png")
+    rows = ["a.png\ta dog", "b.png\tthe sea", "a.png\ta cat", "c.png\ttwo dogs, a man"]
+    table = tmp_path / "photos.tsv"
+    table.write_text("image\tcaption\n" + "\n".join(rows) + "\n")
+    parser = argparse.ArgumentParser()
+    filter_entities.add_arguments(parser)
+    said = {}
+    for out, more in (("local", []), ("beam", ["--beam=--runner=DirectRunner"])):
+        words = [str(table), str(tmp_path / out), "--workers", "1", *more]
+        assert filter_entities.run(parser.parse_args(words)) == 0
+        said[out] = capsys.readouterr().out
+    assert said["beam"] == said["local"]
+    assert "4 captions, 3 kept (75.0%)" in said["beam"]
+    assert content(tmp_path / "beam") == content(tmp_path / "local")
