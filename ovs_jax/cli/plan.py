@@ -80,7 +80,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unrolled", action="store_true", help="compile layer by layer, as training does"
     )
-    parser.add_argument("--out", metavar="FOLDER", help="keep what is printed, as plan.txt")
+    parser.add_argument(
+        "--out",
+        metavar="FOLDER",
+        help="keep what is printed (plan.txt) and what chips send each other (collectives.txt)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -120,17 +124,20 @@ def run(arguments: argparse.Namespace) -> int:
                 continue
             planned = report.plan_of(compiled, machine, pair_flops=pair_flops)
             rows.append(planned)
-            steps = config.steps or config.epochs * arguments.records // choice.batch_size
+            steps = float(config.steps or config.epochs * (arguments.records // choice.batch_size))
             texts.append(report.describe(planned, steps=steps))
             print(texts[-1], flush=True)
             print()
     if len(rows) > 1 or not texts:
         texts.append(report.table(rows))
         print(texts[-1])
+    done = [row for row in rows if isinstance(row, report.Planned)]
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "plan.txt").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
-    fitting = [row for row in rows if isinstance(row, report.Planned) and row.fits is not False]
+        sent = "\n".join(report.communication(planned) for planned in done)
+        (folder / "collectives.txt").write_text(sent, encoding="utf-8")
+    fitting = [planned for planned in done if planned.fits is not False]
     return 0 if fitting else 1
 
 

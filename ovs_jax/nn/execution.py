@@ -97,10 +97,8 @@ def run_layers(
         return call(functional.unstack(static, arrays), y, own, *rate), None
 
     numbers = () if rates is None else (jnp.asarray(rates, jnp.float32),)
-    stacked_keys = None if key is None else jnp.stack(keys)
-    x, _ = jax.lax.scan(
-        _kept(body, execution.remat, looped=True), x, (arrays, stacked_keys, numbers)
-    )
+    noise = None if key is None else jax.random.split(key, len(layers))
+    x, _ = jax.lax.scan(_kept(body, execution.remat, looped=True), x, (arrays, noise, numbers))
     return x
 
 

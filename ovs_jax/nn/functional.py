@@ -48,7 +48,9 @@ def abstract(build: Callable[[nnx.Rngs], nnx.Module]) -> tuple[Static, Tree, Tre
     return kept[0], params, stats
 
 
-def bind(static: Static, params: Tree, stats: Tree, *, train: bool = False, **views: object) -> Any:
+def bind(
+    static: Static, params: Tree, stats: Tree, *, train: bool = False, execution: Any = None
+) -> Any:
     """Puts a module together inside a traced function.
 
     Args:
@@ -56,7 +58,7 @@ def bind(static: Static, params: Tree, stats: Tree, *, train: bool = False, **vi
       params: the parameters to use, values or tracers.
       stats: the batch statistics to start from.
       train: whether BatchNorm uses (and records) the statistics of the batch it is given.
-      views: what else the modules can be set to, such as ``execution`` (`nn.execution`).
+      execution: how layers are run, an `nn.execution.Execution`; its defaults if not given.
 
     Returns:
       A module that lives as long as the trace. Read what it recorded with `batch_statistics`.
@@ -64,7 +66,9 @@ def bind(static: Static, params: Tree, stats: Tree, *, train: bool = False, **vi
     arrays = jax.tree.map(jnp.asarray, (params, stats))  # statistics are assigned to in place
     module = nnx.merge(static, *map(_indexed, arrays))
     # A model with linear projectors has no BatchNorm to tell.
-    return nnx.view(module, raise_if_not_found=False, use_batch_statistics=train, **views)
+    return nnx.view(
+        module, raise_if_not_found=False, use_batch_statistics=train, execution=execution
+    )
 
 
 def batch_statistics(module: nnx.Module) -> Tree:

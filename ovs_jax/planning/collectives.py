@@ -66,7 +66,9 @@ def collective(
     for shape in operands:
         sizes[shape.dtype] += shape.bytes * (group if kind == "all-gather" else 1)
     name = re.search(r'op_name="([^"]*)"', instruction.attributes)
-    origin = "" if name is None else name.group(1).rsplit("/", 1)[-1]
+    # What the compiler has joined is named (first:second:...), or cut off in the middle.
+    words = [] if name is None else re.findall(r"\w+", name.group(1).rsplit("/", 1)[-1])
+    origin = "+".join(sorted(set(words)))
     return Collective(kind, tuple(sorted(sizes.items())), group, origin)
 
 

@@ -137,7 +137,7 @@ def _collectives(
 def _flops(program: Program, computation: Computation, instruction: Instruction) -> float:
     inner = _inner(program, instruction)
     if inner is not None:
-        return sum(_flops(program, inner, each) for each in inner.values())
+        return sum((_flops(program, inner, each) for each in inner.values()), 0.0)
     if instruction.opcode not in ("dot", "convolution"):
         return 0.0
     left, right = (computation[name].shapes[0] for name in instruction.operands[:2])
@@ -201,15 +201,15 @@ def _moved(program: Program, computation: Computation, instruction: Instruction)
         return 0.0
     if opcode == "copy-start":  # its results are the copy, the source again and a token
         arrays = (instruction.shapes[0], *_operand_shapes(computation, instruction))
-        return sum(_main(shape) for shape in arrays)
+        return float(sum(map(_main, arrays)))
     if opcode in _SLICES:
-        return 2 * sum(map(_main, instruction.shapes))
+        return 2.0 * sum(map(_main, instruction.shapes))
     if opcode == "dynamic-update-slice":
-        return 2 * _main(computation[instruction.operands[1]].shapes[0])
+        return 2.0 * _main(computation[instruction.operands[1]].shapes[0])
     inner = _inner(program, instruction)
     if inner is None or opcode == "async-start":
         arrays = (*instruction.shapes, *_operand_shapes(computation, instruction))
-        return sum(map(_main, arrays))
+        return float(sum(map(_main, arrays)))
     read = 0.0
     for position, shape in enumerate(_operand_shapes(computation, instruction)):
         read += min(_main(shape), _taken(inner, position)) if _main(shape) else 0.0

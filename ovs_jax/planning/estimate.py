@@ -73,6 +73,6 @@ def estimate(cost: Cost, machine: Topology) -> Estimate:
         compute=cost.roofline,
         arithmetic=cost.flops / chip.flops,
         memory=cost.bytes / chip.bandwidth,
-        transfer=transfer,
-        latency=latency,
+        transfer=float(transfer),
+        latency=float(latency),
     )

@@ -86,13 +86,21 @@ def describe(plan: Planned, *, steps: float = 0.0) -> str:
     return "\n".join(lines)
 
 
+def communication(plan: Planned) -> str:
+    """What is sent, and nothing that changes from run to run: the text of the golden files."""
+    return "\n".join([_named_in_words(plan), *collectives.table(plan.cost.collectives)]) + "\n"
+
+
 def _title(plan: Planned) -> str:
+    return f"{_named_in_words(plan)}; compiled in {plan.compiled.seconds:.0f} s"
+
+
+def _named_in_words(plan: Planned) -> str:
     choice = plan.compiled.choice
     data, fsdp, tensor = choice.mesh
     return (
         f"{plan.machine.name}: {plan.machine.size} chips, data {data} x fsdp {fsdp} x tensor "
-        f"{tensor}, batch {choice.batch_size}, remat {choice.remat}; compiled in "
-        f"{plan.compiled.seconds:.0f} s"
+        f"{tensor}, batch {choice.batch_size}, remat {choice.remat}"
     )
 
 

@@ -18,6 +18,8 @@ from ovs_jax.training.config import RunConfig
 from ovs_jax.training.step import StepConfig, make_step
 from ovs_jax.typing import Batch
 
+EFFORTS = ("exec_time_optimization_effort", "memory_fitting_effort")
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -83,7 +85,9 @@ class DoesNotFitError(ValueError):
     """The compiler found no way to fit the step into a chip's memory."""
 
 
-def compile_step(config: RunConfig, choice: Choice, devices: list[Any], *, scan: bool) -> Compiled:
+def compile_step(
+    config: RunConfig, choice: Choice, devices: list[Any], *, scan: bool, effort: float = 0.0
+) -> Compiled:
     """Compiles.
 
     Args:
@@ -91,6 +95,8 @@ def compile_step(config: RunConfig, choice: Choice, devices: list[Any], *, scan:
       choice: in place of the config's mesh, batch and remat policy.
       devices: from `topology.devices`.
       scan: whether equal layers run as a loop, which compiles several times faster.
+      effort: how hard the compiler tries, from -1; 0 is as hard as in training. With less, only the
+        communication is that of training.
 
     Returns:
       The program and what it needs.
@@ -111,7 +117,7 @@ def compile_step(config: RunConfig, choice: Choice, devices: list[Any], *, scan:
     begin = time.perf_counter()
     lowered = make_step(plan, config.objective, settings).lower(plan.shapes, batch)
     try:
-        compiled = lowered.compile()
+        compiled = lowered.compile(dict.fromkeys(EFFORTS, effort) if effort else None)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise

@@ -68,6 +68,8 @@ def prepare(machine: Topology) -> None:
         return
     # libtpu looks for the TPUs of the machine it is on, and complains where there are none.
     os.environ["TPU_SKIP_MDS_QUERY"] = "1"
+    # Only compiling, several processes may use it at once.
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
     os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
     os.environ.setdefault("TPU_STDERR_LOG_LEVEL", "3")
     os.environ.setdefault("TPU_MIN_LOG_LEVEL", "3")

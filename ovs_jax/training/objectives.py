@@ -333,20 +333,33 @@ class CaptionObjective:
 def _encode_texts(
     model: Any, texts: dict[str, Text], key: Key[Array, ""] | None
 ) -> dict[str, TextFeatures]:
-    """Encodes texts of several roles in one pass; prompts come flattened (b k) l."""
-    flat = {
-        name: {part: array.reshape(-1, array.shape[-1]) for part, array in text.items()}
+    """Encodes texts of several roles in one pass; prompts come flattened (b k) l.
+
+    The texts of an image stay side by side, so that every device encodes those of its own images;
+    one role after the other, each would have to send most of its texts to others and back.
+    """
+    images = next(iter(texts.values()))["ids"].shape[0]
+    rows = {
+        name: {part: array.reshape(images, -1, array.shape[-1]) for part, array in text.items()}
         for name, text in texts.items()
     }
-    together = {
-        part: jnp.concatenate([text[part] for text in flat.values()]) for part in ("ids", "mask")
+    joined = {
+        part: jnp.concatenate([text[part] for text in rows.values()], axis=1)
+        for part in ("ids", "mask")
     }
+    count, length = joined["ids"].shape[1:]
+    together = {part: array.reshape(-1, length) for part, array in joined.items()}
     features = model.encode_text(together, key=key)
+
+    def cut(x: Array, start: int, end: int) -> Array:
+        own = x.reshape(images, count, *x.shape[1:])[:, start:end]
+        return own.reshape(-1, *x.shape[1:])
+
     parts, start = {}, 0
-    for name, text in flat.items():
-        end = start + text["ids"].shape[0]
+    for name, text in rows.items():
+        end = start + text["ids"].shape[1]
         parts[name] = TextFeatures(
-            pooled=features.pooled[start:end], tokens=features.tokens[start:end]
+            pooled=cut(features.pooled, start, end), tokens=cut(features.tokens, start, end)
         )
         start = end
     return parts

@@ -17,6 +17,9 @@ from ovs_jax.cli import config as experiments
 from ovs_jax.data.index_files import write_index
 from ovs_jax.mapping import from_mapping
 from ovs_jax.nn import functional
+from ovs_jax.planning import collectives, program_text
+from ovs_jax.planning.cost import count
+from ovs_jax.planning.step_program import batch_shapes
 from ovs_jax.text.entities import CorrectedRule
 from ovs_jax.text.tokenizers import load_tokenizer
 from ovs_jax.training import experiment
@@ -46,15 +49,22 @@ def spread_weights(config: RunConfig, mesh: Mesh) -> functional.Tree:
     return {name: drawn[name] for name in ("params", "stats")}
 
 
-def first_step(config: RunConfig, mesh: Mesh, weights: Any, batch: Any) -> tuple[Any, Any]:
+def first_step(config: RunConfig, mesh: Mesh, weights: Any, batch: Any) -> tuple[Any, Any, str]:
+    """The state after a step, its metrics, and the text of the program."""
     plan = experiment.make_plan(config, mesh, steps=config.steps, steps_per_epoch=1)
     step = make_step(plan, config.objective, StepConfig(seed=config.seed))
     placed = parallel.place(weights, {name: plan.shardings[name] for name in weights})
-    state, metrics = step(states.begin(plan, placed), parallel.shard_batch(batch, mesh))
-    return jax.device_get(state), jax.device_get(metrics)
+    arguments = states.begin(plan, placed), parallel.shard_batch(batch, mesh)
+    program = step.lower(*arguments).compile()
+    state, metrics = program(*arguments)
+    return jax.device_get(state), jax.device_get(metrics), program.as_text()
 
 
-def test_stage_2_on_eight_devices_has_the_loss_and_gradients_of_one() -> None:
+def test_stage_2_on_eight_devices_has_the_loss_and_gradients_of_one(golden: Path) -> None:
+    """And the devices say to each other what they said before. To renew what is compared with:
+    ovs-jax plan --config=ovsegmentor/stage2:smoke --topology=cpu:8 --unrolled --out FOLDER, and
+    FOLDER/collectives.txt without its first line is tests/golden/collectives/stage2_cpu.txt.
+    """
     # The softmax over groups does not feel the bias of the assignment's queries: what gradient it
     # has is that of the mask loss, which at the published weight of 0.1 is near the rounding.
     config = resolve("ovsegmentor/stage2:smoke", "objective.mask=1.0")
@@ -63,8 +73,10 @@ def test_stage_2_on_eight_devices_has_the_loss_and_gradients_of_one() -> None:
     batches.close()
     alone = parallel.make_mesh((1, 1, 1), devices=jax.devices()[:1])
     weights = spread_weights(config, alone)
-    one, metrics = first_step(config, alone, weights, batch)
-    many, others = first_step(config, parallel.make_mesh((8, 1, 1)), weights, batch)
+    one, metrics, _ = first_step(config, alone, weights, batch)
+    many, others, text = first_step(config, parallel.make_mesh((8, 1, 1)), weights, batch)
+    sent = collectives.table(count(program_text.read(text), devices=8).collectives)
+    assert sent == (golden / "collectives/stage2_cpu.txt").read_text().splitlines()
     for name in ("loss", "loss/contrastive", "loss/entity", "loss/mask"):
         np.testing.assert_allclose(others[name], metrics[name], rtol=1e-6, err_msg=name)
     # After one step the first moment is a tenth of the clipped gradient. Some gradients are zero in
@@ -131,8 +143,12 @@ def test_the_step_of_every_smoke_variant_fits_its_batches(name: str) -> None:
     mesh = experiment.make_mesh(config)
     plan = experiment.make_plan(config, mesh, steps=config.steps, steps_per_epoch=1)
     step = make_step(plan, config.objective, StepConfig(config.seed, **asdict(config.step)))
-    state, metrics = jax.eval_shape(step, plan.shapes, next(batches))
+    batch = next(batches)
+    state, metrics = jax.eval_shape(step, plan.shapes, batch)
     batches.close()
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), batch) == jax.tree.map(
+        lambda x: (x.shape, x.dtype), batch_shapes(config, mesh)
+    )
     assert jax.tree.map(lambda x: (x.shape, x.dtype), state) == jax.tree.map(
         lambda x: (x.shape, x.dtype), plan.shapes
     )

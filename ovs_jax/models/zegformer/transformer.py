@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Key
 from ovs_jax.models.zegformer.config import TransformerConfig
 from ovs_jax.nn.attention import Attention
 from ovs_jax.nn.convolution import XAVIER, XAVIER_QKV, dense
+from ovs_jax.nn.execution import Executed, run_layers
 from ovs_jax.nn.norm import LayerNorm
 from ovs_jax.nn.stochastic import dropout, split
 
@@ -115,7 +116,7 @@ class EncoderLayer(nnx.Module):
         return _residual(x, think, self.mlp_norm, config=self.config, key=keys[3])
 
 
-class Encoder(nnx.Module):
+class Encoder(Executed):
     """Encoder layers; with pre-norm, a norm after the last."""
 
     def __init__(self, config: TransformerConfig, layers: int, *, rngs: nnx.Rngs) -> None:
@@ -130,8 +131,13 @@ class Encoder(nnx.Module):
         key: Key[Array, ""] | None = None,
     ) -> Float[Array, "b n d"]:
         """Runs the layers."""
-        for layer, layer_key in zip(self.layers, split(key, len(self.layers)), strict=True):
-            x = layer(x, positions, key=layer_key)
+        x = run_layers(
+            self.layers,
+            x,
+            call=lambda layer, y, k: layer(y, positions, key=k),
+            execution=self.execution,
+            key=key,
+        )
         return x if self.norm is None else self.norm(x)
 
 
