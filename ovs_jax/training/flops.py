@@ -185,7 +185,7 @@ def arithmetic(config: RunConfig, mesh: Mesh) -> Arithmetic | None:
         return training_flops(config, text_length=length)
 
     try:
-        of_an_image(config.data.text_length)
+        training_flops(config)
     except ValueError:
         return None
     peak = peak_flops(mesh.devices.flat[0].device_kind, config.step.dtype)
