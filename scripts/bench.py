@@ -4,6 +4,8 @@
     python scripts/bench.py --cases stage1 --batch 256 --dtype bfloat16        on an accelerator
     python scripts/bench.py --cases text_lengths --captions FILE.json          stage 1, texts cut
     python scripts/bench.py --cases zegformer        a photo: no CLIP, mask pooling, 100 crops
+    python scripts/bench.py --accelerator            bfloat16, the largest batches that fit
+    python scripts/bench.py --accelerator --smoke --most 16        the same on nano models, to try
     python scripts/bench.py --against-torch          GroupViT here and in PyTorch, in turn
 
 Steps are those of the experiments ``ovsegmentor/stage1`` and ``ovsegmentor/stage2`` on random
@@ -130,6 +132,22 @@ def compare_lengths(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def accelerate(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Finds and times the largest batch of every case; prints each as it is known."""
+    from benchmark import accelerator
+
+    found = []
+    for rate in accelerator.rates(
+        first=arguments.batch,
+        most=arguments.most,
+        repeats=arguments.repeats,
+        smoke=arguments.smoke,
+    ):
+        print(rate.line(), flush=True)
+        found.append(rate)
+    return accelerator.as_rows(found)
+
+
 def compare(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Times GroupViT here and in PyTorch, prints medians and ratios."""
     from benchmark import against_torch
@@ -181,6 +199,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--threads", type=int, help="CPU cores to use; 2 with --against-torch")
     parser.add_argument("--against-torch", action="store_true", help="compare with transformers")
+    parser.add_argument(
+        "--accelerator", action="store_true", help="every case in bfloat16 at its largest batch"
+    )
+    parser.add_argument(
+        "--most", type=int, default=8192, help="largest batch that --accelerator tries"
+    )
     parser.add_argument("--smoke", action="store_true", help="the nano model, to try the script")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all numbers to this file")
     parsed = parser.parse_args(arguments)
@@ -212,7 +236,9 @@ def main(arguments: list[str] | None = None) -> int:
         if parsed.against_torch:
             rows, facts = compare(parsed)
             environment |= facts
-        for name in [] if parsed.against_torch else parsed.cases:
+        if parsed.accelerator:
+            rows += accelerate(parsed)
+        for name in [] if parsed.against_torch or parsed.accelerator else parsed.cases:
             if name == TEXT_LENGTHS:
                 rows.append(compare_lengths(parsed))
                 continue

@@ -86,7 +86,10 @@ class Laboratory:
     def kill(self, index: int) -> Result:
         """kill -9 at a random instant"""
         name, life = f"kill{index}", self.runs.start(f"kill{index}")
-        time.sleep(self.random.uniform(0.05, 0.95) * self.whole[1])
+        step = self.random.randrange(STEPS)  # 0: while it starts
+        if step:
+            wait_for(life, self.folder / name, step)
+        time.sleep(self.random.uniform(0, 0.2 if step else self.whole[1] / 2))
         done = not life.running()
         if not done:
             life.send(signal.SIGKILL)

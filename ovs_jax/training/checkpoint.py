@@ -25,7 +25,16 @@ logger = logging.getLogger(__name__)
 
 FOLDER = "checkpoints"
 UNREADABLE = (OSError, ValueError, KeyError, TypeError)
-"""What reading a damaged checkpoint raises."""
+"""What reading a damaged checkpoint raises, beside what `is_damage` tells."""
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error says that a checkpoint cannot be read.
+
+    Orbax wraps what it meets in the file of an array in a bare ``Exception``. Other errors, such as
+    a device without memory, say nothing about the checkpoint.
+    """
+    return isinstance(error, UNREADABLE) or type(error) is Exception
 
 
 @dataclass(frozen=True)
@@ -139,7 +148,9 @@ def read(path: str | Path, *, field: str = "checkpoint") -> Stored:
     for folder in _candidates(Path(path)):
         try:
             return Stored(folder, read_metadata(folder), _read_weights(folder))
-        except UNREADABLE as error:
+        except Exception as error:
+            if not is_damage(error):
+                raise
             logger.warning("checkpoint %s is unusable and is passed over: %s", folder, error)
     raise FileNotFoundError(
         f"{field}: {path} holds no usable checkpoint; expected a run's folder with "

@@ -141,7 +141,9 @@ class Checkpoints:
             try:
                 target = ocp.args.StandardRestore(plan.shapes)
                 state = self._manager.restore(step, args=ocp.args.Composite(state=target))["state"]
-            except checkpoint.UNREADABLE as error:
+            except Exception as error:
+                if not checkpoint.is_damage(error):
+                    raise
                 self._set_aside(step, error)
                 continue
             self._move(step, iterator)

@@ -84,6 +84,12 @@ def damage_arrays(step: Path) -> None:
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
+def damage_one_array(step: Path) -> None:
+    """Of the file that holds most of them, only its end is missing."""
+    file = max((step / "state").rglob("d/*"), key=lambda file: file.stat().st_size)
+    file.write_bytes(file.read_bytes()[:-1])
+
+
 def damage_position(step: Path) -> None:
     (step / "data/process_0-of-1.json").write_text('{"next_')
 
@@ -96,7 +102,8 @@ def damage_metadata(step: Path) -> None:
 # failure and the others complain from their threads.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
-    "damage", [damage_nothing_left, damage_arrays, damage_position, damage_metadata]
+    "damage",
+    [damage_nothing_left, damage_arrays, damage_one_array, damage_position, damage_metadata],
 )
 def test_a_damaged_step_is_put_aside_and_the_one_before_is_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Any
