@@ -90,6 +90,7 @@ def smoke(config: Config) -> None:
     if config.data.kind == "labelled":
         config.data.classes, config.data.dataset = "synthetic", ""
         config.data.text = "attributes"
+        config.data.world.coloured = True
         config.data.recipe.size, config.data.recipe.short_sides = 64, ()
         config.data.most_classes = 8
     else:

@@ -10,8 +10,10 @@ from PIL import Image
 
 from ovs_jax.cli import config as experiments
 from ovs_jax.data.synthetic.attributes import UNSEEN
+from ovs_jax.evaluation.confusion import Confusion
+from ovs_jax.evaluation.zero_shot_report import ZeroShotReport
 from ovs_jax.mapping import from_mapping
-from ovs_jax.training import experiment
+from ovs_jax.training import experiment, labelled_task
 from ovs_jax.training.config import RunConfig
 from ovs_jax.training.labelled_task import LabelledTask, open_judged
 
@@ -167,6 +169,33 @@ def test_a_benchmark_is_judged_by_the_segment_branch_of_its_protocol(shared_data
     source, rules = found
     assert (rules.fusion.kind, rules.gamma, rules.split.name) == ("segment", 0.0, "voc20")
     assert rules.split.evaluated(source[0]["label"], ignore_label=rules.ignore_label).max() < 20
+
+
+def test_a_state_is_scored_by_the_harmonic_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = resolve("zegformer/synthetic:smoke", "evaluation.limit=3")
+    task = LabelledTask(config)
+    plan = experiment.make_plan(
+        config, experiment.make_mesh(config), steps=config.steps, steps_per_epoch=1
+    )
+    given: dict[str, Any] = {}
+    perfect = np.diag(np.arange(1, len(task.split.classes) + 1))
+    perfect[0, 0], perfect[-1, -1] = 0, 0  # a class without pixels: no published score
+    counts = np.concatenate([perfect, np.zeros_like(perfect[:1])])
+
+    def judge(paint: Any, source: Any, rules: Any, **rest: Any) -> ZeroShotReport:
+        given.update(rest, scenes=len(source), bank=paint.keywords["bank"], size=rules.short_side)
+        return ZeroShotReport(rules, {0.0: Confusion(counts)}, images=3, seconds=1.0)
+
+    monkeypatch.setattr(labelled_task, "evaluate_zero_shot", judge)
+    score = task.scorer(plan)
+    assert score is not None
+    weights = {name: {"x": np.zeros(2, np.float32)} for name in ("params", "stats")}
+    found = score(weights)
+    assert found.score == 100.0
+    assert found.values == {"unseen_iou": 100.0, "mean_iou": 100.0, "pixel_accuracy": 100.0}
+    assert (given["scenes"], given["limit"], given["size"]) == (3, 3, 64)
+    np.testing.assert_array_equal(given["bank"].unit, task.unit)
+    assert np.flatnonzero(given["bank"].unseen).tolist() == list(task.split.unseen)
 
 
 def test_what_is_missing_for_an_evaluation_is_named() -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -37,12 +38,13 @@ TINY = [
         "model.pixel_decoder.outputs=16",
         "model.transformer.width=16",
         "model.transformer.hidden=32",
+        "model.transformer.queries=8",
+        "model.transformer.decoder_layers=1",
         "batch_size=8",
         f"steps={STEPS}",
         "log_every=1",
         "checkpoint.every=3",
-        "evaluation.every=0",
-        "evaluation.limit=2",
+        "evaluation.source=none",
     )
 ]
 NAME = "zegformer/synthetic:smoke"
@@ -58,6 +60,14 @@ def program(mesh: Mesh) -> tuple[states.Plan, Any]:
     plan = experiment.make_plan(config, mesh, steps=STEPS, steps_per_epoch=1)
     settings = StepConfig(config.seed, **asdict(config.step))
     return plan, make_step(plan, experiment.open_task(config).objective, settings)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quickly_compiled() -> Iterator[None]:
+    """Half of the time here is compiling, and nothing runs long."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +170,7 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path: Path) -> None:
         | {
             "JAX_NUM_CPU_DEVICES": str(jax.device_count()),
             "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
         },
         stderr=subprocess.PIPE,
         text=True,
@@ -185,5 +196,3 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path: Path) -> None:
     data = loaded.config["data"]
     assert (data["kind"], data["classes"], data["text"]) == ("labelled", "synthetic", "attributes")
     assert loaded.tokenizer == {}
-    rows = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
-    assert "evaluation/pixel_accuracy" in rows[-1]

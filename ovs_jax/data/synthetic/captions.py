@@ -36,7 +36,7 @@ def entity_words(config: WorldConfig) -> dict[str, str]:
     """
     words: dict[str, str] = {}
     kinds: Mapping = OBJECTS | STUFF
-    for name in config.class_names:
+    for name in config.object_classes + config.stuff_classes:
         for noun in (kinds[name].noun, *kinds[name].synonyms):
             words |= {form: name for form in (noun.singular, noun.plural) if form}
     return words

@@ -26,6 +26,8 @@ class WorldConfig:
       noise: standard deviation of the pixel noise, in grey levels of 0 to 255.
       attribute_rate: probability of each optional word in a caption (colour, size, position …).
       synonym_rate: probability that a class with synonyms is called by one of them.
+      coloured: whether label ids tell objects of one kind but another colour apart, such as
+        ``red umbrella`` and ``blue umbrella``.
       unseen_share: share of the (object, stuff) pairs that never stand together in training scenes.
     """
 
@@ -41,6 +43,7 @@ class WorldConfig:
     attribute_rate: float = 0.4
     synonym_rate: float = 0.15
     unseen_share: float = 1 / 12
+    coloured: bool = False
 
     def __post_init__(self) -> None:
         for field, known in (("object_classes", OBJECTS), ("stuff_classes", STUFF)):
@@ -77,7 +80,23 @@ class WorldConfig:
     @property
     def class_names(self) -> tuple[str, ...]:
         """The name of every label id: objects, then stuff."""
-        return self.object_classes + self.stuff_classes
+        return self.object_names + self.stuff_classes
+
+    @property
+    def object_names(self) -> tuple[str, ...]:
+        """The name of every label id of objects."""
+        if not self.coloured:
+            return self.object_classes
+        names = (
+            self.class_name(kind, body)
+            for kind in self.object_classes
+            for body, _ in OBJECTS[kind].colours[: self.palettes]
+        )
+        return tuple(dict.fromkeys(names))
+
+    def class_name(self, kind: str, colour: str) -> str:
+        """The class of an object of some kind and body colour."""
+        return f"{colour} {kind}" if self.coloured else kind
 
     @property
     def unseen_combinations(self) -> tuple[tuple[str, str], ...]:

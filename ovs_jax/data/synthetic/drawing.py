@@ -55,7 +55,7 @@ def draw_scene(scene: Scene, config: WorldConfig) -> Drawing:
         inside = silhouette.roles > 0
         colours = _object_colours(item, silhouette, size=size)
         np.copyto(canvas[silhouette.window], colours, where=inside[..., None])
-        label[silhouette.window][inside] = class_ids[item.name]
+        label[silhouette.window][inside] = class_ids[config.class_name(item.name, item.colour)]
     return Drawing(_develop(canvas, scene.light, noise=config.noise), label)
 
 

@@ -144,11 +144,11 @@ class SyntheticSegmentation:
         if labels not in ("all", "objects"):
             raise ValueError(f"labels: expected 'all' or 'objects', got '{labels}'")
         self.world = world
-        self._objects = len(world.config.object_classes)
+        self._objects = len(world.config.object_names)
         self._labels = labels
         self.class_set = world.class_set
         if labels == "objects":
-            names = ("background", *world.config.object_classes)
+            names = ("background", *world.config.object_names)
             self.class_set = ClassSet("synthetic-objects", names, has_background=True)
 
     def __len__(self) -> int:

@@ -47,3 +47,16 @@ def test_unseen_combinations_are_distinct_and_spread_evenly(objects, stuff, shar
     for place, names in enumerate((config.object_classes, config.stuff_classes)):
         counts = [sum(pair[place] == name for pair in pairs) for name in names]
         assert max(counts) - min(counts) <= 1
+
+
+def test_coloured_classes_tell_objects_of_another_colour_apart():
+    config = WorldConfig(
+        object_classes=("zebra", "umbrella", "mug"),
+        stuff_classes=("grass",),
+        palettes=2,
+        coloured=True,
+    )
+    # Both mugs have a white body.
+    assert config.class_names == (
+        "white zebra", "red umbrella", "blue umbrella", "white mug", "grass",
+    )  # fmt: skip
