@@ -282,3 +282,18 @@ class RunConfig:
             if not least <= value <= most:  # not a number is outside too
                 expected = f"at least {least}" if most == math.inf else f"{least} to {most:g}"
                 raise ValueError(f"{name}: expected {expected}, got {value}")
+
+
+def captioned(config: RunConfig) -> tuple[DataConfig, CaptionObjective]:
+    """Data and objective of a run that learns from captions.
+
+    Raises:
+      ValueError: it learns from something else.
+    """
+    data, objective = config.data, config.objective
+    if not isinstance(data, DataConfig) or not isinstance(objective, CaptionObjective):
+        raise ValueError(
+            f"expected data and objective of kind 'captions', got '{data.kind}' and "
+            f"'{objective.kind}'"
+        )
+    return data, objective

@@ -26,11 +26,11 @@ from ovs_jax.text.tokenizers import Tokenizer, load_tokenizer
 from ovs_jax.training import loop
 from ovs_jax.training import state as states
 from ovs_jax.training.caption_scores import make_scorer
-from ovs_jax.training.config import DataConfig, RunConfig, SetConfig
+from ovs_jax.training.config import DataConfig, RunConfig, SetConfig, captioned
 from ovs_jax.training.labelled_config import LabelledDataConfig
 from ovs_jax.training.labelled_task import LabelledTask
 from ovs_jax.training.loop import LoopConfig, Outcome, Scores
-from ovs_jax.training.objectives import CaptionObjective, Objective
+from ovs_jax.training.objectives import Objective
 from ovs_jax.training.resume import Checkpoints
 from ovs_jax.training.run_folder import CONFIG_FILE, discard_fruitless, existing
 from ovs_jax.training.schedule import ScheduleConfig, polynomial, warmup_cosine
@@ -263,21 +263,6 @@ def caption_model(config: RunConfig) -> registry.CaptionModelConfig:
             "groupvit or ovsegmentor"
         )
     return model
-
-
-def captioned(config: RunConfig) -> tuple[DataConfig, CaptionObjective]:
-    """Data and objective of a run that learns from captions.
-
-    Raises:
-      ValueError: it learns from something else.
-    """
-    data, objective = config.data, config.objective
-    if not isinstance(data, DataConfig) or not isinstance(objective, CaptionObjective):
-        raise ValueError(
-            f"expected data and objective of kind 'captions', got '{data.kind}' and "
-            f"'{objective.kind}'"
-        )
-    return data, objective
 
 
 def open_batches(config: RunConfig, tokenizer: Tokenizer) -> TrainingBatches:

@@ -13,9 +13,12 @@ from ovs_jax.data.synthetic.attributes import UNSEEN
 from ovs_jax.evaluation.confusion import Confusion
 from ovs_jax.evaluation.zero_shot_report import ZeroShotReport
 from ovs_jax.mapping import from_mapping
+from ovs_jax.models import registry
+from ovs_jax.nn import functional
 from ovs_jax.training import experiment, labelled_task
 from ovs_jax.training.config import RunConfig
 from ovs_jax.training.labelled_task import LabelledTask, open_judged
+from ovs_jax.training.start import transfer
 
 
 def resolve(name: str, *overrides: str) -> RunConfig:
@@ -137,6 +140,24 @@ def test_class_files_that_do_not_fit_are_named(
 def test_what_does_not_fit_is_named(override: str, message: str) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         LabelledTask(smoke(override))
+
+
+def test_the_published_recipes_start_from_a_resnet_alone() -> None:
+    config = resolve("zegformer/pascal_voc:resnet50")
+    _, params, stats = registry.shapes(registry.from_dict(config.model))
+    wanted = {"params": params, "stats": stats}
+    empty = {
+        path: np.zeros(leaf.shape, leaf.dtype)
+        for path, leaf in functional.paths(wanted).items()
+        if path.split("/")[1] == "backbone"
+    }
+    taken = transfer(wanted, functional.nest(empty), config.init, source="resnet")
+    assert functional.paths(taken.weights).keys() == empty.keys()
+    assert not any(path.startswith("backbone/") for path in taken.fresh)
+    assert "class_head/logit_scale" in taken.fresh
+    empty.pop("params/backbone/stem/conv/kernel")
+    with pytest.raises(ValueError, match=r"resnet cannot fill backbone/stem/conv/kernel"):
+        transfer(wanted, functional.nest(empty), config.init, source="resnet")
 
 
 def test_models_of_captions_and_of_masks_are_told_apart() -> None:
