@@ -16,7 +16,7 @@ Examples:
   ovs-jax evaluate --checkpoint runs/first --task classification --data imagenet --prompts subset
   ovs-jax evaluate --checkpoint runs/first --task retrieval --data photos/captions.json
   ovs-jax evaluate --checkpoint runs/quickstart --preset synthetic --limit 200
-  ovs-jax evaluate --checkpoint runs/masks --preset synthetic --dataset zero_shot --limit 200
+  ovs-jax evaluate --checkpoint runs/masks --preset synthetic --sweep-calibration
 """
 
 import argparse
@@ -54,8 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dataset",
         help="the benchmark or its class list (default: voc21, of zegformer coco_stuff, of "
-        "classification imagenet); for the synthetic preset all (default), objects or "
-        "zero_shot; of zegformer also a JSON file of classes and unseen classes",
+        "classification imagenet); of zegformer also a JSON file of classes and unseen classes; "
+        "for the synthetic preset all (default), objects or, for a zegformer that was trained "
+        "there (default), zero_shot",
     )
     parser.add_argument(
         "--data",

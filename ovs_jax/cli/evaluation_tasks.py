@@ -4,16 +4,16 @@ import argparse
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from ovs_jax.cli.mask_options import change_defaults, changed
+from ovs_jax.conversion.zoo import find
 from ovs_jax.data.benchmarks import BENCHMARKS, open_benchmark, open_labelled_folders
 from ovs_jax.data.records import Source
 from ovs_jax.data.sources import open_image_text
-from ovs_jax.data.synthetic.attributes import world_split
-from ovs_jax.data.synthetic.catalogue import OBJECTS, STUFF
 from ovs_jax.data.synthetic.config import WorldConfig
 from ovs_jax.data.synthetic.world import SyntheticWorld
 from ovs_jax.evaluation import evaluator, whole_images
@@ -34,10 +34,12 @@ from ovs_jax.evaluation.zero_shot import (
     zero_shot_protocol,
 )
 from ovs_jax.evaluation.zero_shot_world import world_protocol
-from ovs_jax.mapping import lookup
+from ovs_jax.mapping import from_mapping, lookup
 from ovs_jax.text.class_sets import imagenet_names
 from ovs_jax.text.class_splits import read_class_split
 from ovs_jax.text.prompts import templates
+from ovs_jax.training.checkpoint import peek
+from ovs_jax.training.labelled_config import LabelledDataConfig
 
 SYNTHETIC_SCENES = 500
 NOT_PUBLISHED = "synthetic"
@@ -262,32 +264,56 @@ def _zero_shot(preset: str, arguments: argparse.Namespace) -> tuple[str, ZeroSho
     return rules.split.name, changed(rules, arguments)
 
 
-def open_world(arguments: argparse.Namespace, *, every_class: bool = False) -> SyntheticWorld:
-    """Held-out scenes of the synthetic world, of its usual classes or of all that it can draw."""
-    config = WorldConfig(size=arguments.size)
-    if every_class:
-        config = replace(config, object_classes=tuple(OBJECTS), stuff_classes=tuple(STUFF))
+def open_world(arguments: argparse.Namespace) -> SyntheticWorld:
+    """Held-out scenes of the synthetic world."""
     length = arguments.limit or SYNTHETIC_SCENES
-    return SyntheticWorld(config, split="validation", length=length)
+    return SyntheticWorld(WorldConfig(size=arguments.size), split="validation", length=length)
 
 
 def _open_synthetic(
     arguments: argparse.Namespace, refinement: Pamr | None
 ) -> tuple[Source, AnyProtocol]:
-    kind = arguments.dataset or "all"
-    if kind not in ("all", "objects", "zero_shot"):
+    kind = arguments.dataset
+    if kind not in (None, "all", "objects", "zero_shot"):
         raise ValueError(
-            "--dataset: expected 'all', 'objects' or 'zero_shot' (every class there is, some of "
-            f"them unseen) for synthetic, got '{kind}'"
+            "--dataset: expected 'all', 'objects' or, of a run on label maps, 'zero_shot' for "
+            f"synthetic, got '{kind}'"
         )
+    data = _labelled_world(arguments.checkpoint) if kind in (None, "zero_shot") else None
+    if data is not None:
+        return _open_trained_world(arguments, data)
     if kind == "zero_shot":
-        world = open_world(arguments, every_class=True)
-        rules = world_protocol(world_split(world.config), size=arguments.size)
-        return world.segmentation(), changed(rules, arguments)
-    source = open_world(arguments).segmentation(kind)
+        raise ValueError(
+            f"--dataset: 'zero_shot' takes a run on label maps of the synthetic world, which "
+            f"{arguments.checkpoint} is not"
+        )
+    source = open_world(arguments).segmentation(kind or "all")
     return source, synthetic_protocol(
         source.class_set,
         size=arguments.size,
         background=arguments.background,
         refinement=refinement,
+    )
+
+
+def _labelled_world(path: Path) -> LabelledDataConfig | None:
+    """The data of a run on label maps of the synthetic world; None of any other, or of none."""
+    metadata = peek(find(path))
+    data = metadata["config"]["data"] if metadata else {}
+    if "kind" not in data or data["kind"] != "labelled" or data["source"] != NOT_PUBLISHED:
+        return None
+    return from_mapping(LabelledDataConfig, data, where=f"checkpoint {path}, data")
+
+
+def _open_trained_world(
+    arguments: argparse.Namespace, data: LabelledDataConfig
+) -> tuple[Source, ZeroShotProtocol]:
+    """Held-out scenes of the world that a model was trained on, with its unseen classes."""
+    for field in ("refine", "background", "sweep_background"):
+        _refuse(arguments, field, "belongs to groups of pixels; this model finds masks")
+    length = arguments.limit or SYNTHETIC_SCENES
+    world = SyntheticWorld(data.world, split="validation", seed=data.world_seed, length=length)
+    rules = world_protocol(data.class_split(), size=data.recipe.size)
+    return world.segmentation(), changed(
+        replace(rules, templates=templates(data.prompts)), arguments
     )

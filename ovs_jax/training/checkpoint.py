@@ -158,6 +158,16 @@ def read(path: str | Path, *, field: str = "checkpoint") -> Stored:
     )
 
 
+def peek(path: str | Path) -> dict[str, Any] | None:
+    """The metadata of the checkpoint that `read` takes, without its weights; None of none."""
+    for folder in _candidates(Path(path)):
+        try:
+            return read_metadata(folder)
+        except UNREADABLE:
+            continue
+    return None
+
+
 def _candidates(path: Path) -> Iterator[Path]:
     """Step folders from the best to the oldest."""
     path = path.absolute()

@@ -16,7 +16,6 @@ from configs.zegformer import recipe
 from ovs_jax.cli.main import main
 from ovs_jax.data.label_transforms import LabelRecipe
 from ovs_jax.data.synthetic.attributes import ATTRIBUTES
-from ovs_jax.data.synthetic.catalogue import OBJECTS, STUFF
 from ovs_jax.data.synthetic.config import WorldConfig
 from ovs_jax.evaluation.segmenter import Segmenter
 from ovs_jax.mapping import from_mapping
@@ -73,7 +72,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a run on the synthetic world leaves, with random weights."""
     folder = tmp_path_factory.mktemp("run")
     config = registry.model_config("zegformer", "nano", overrides={"embedding": len(ATTRIBUTES)})
-    world = WorldConfig(size=32, object_classes=tuple(OBJECTS), stuff_classes=tuple(STUFF))
+    world = WorldConfig(size=32, coloured=True)
     data = LabelledDataConfig(world=world, recipe=LabelRecipe(size=32, short_sides=(32,)))
     description = {
         "config": {"data": asdict(data)},
@@ -148,13 +147,14 @@ def test_a_run_on_the_synthetic_world_is_scored_and_segments(
     trained: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["evaluate", "--checkpoint", trained, "--preset", "synthetic", "--size", 32]
-    assert run(*words, "--dataset", "zero_shot", "--limit", 2) == 0
-    assert "23 seen, 5 unseen" in capsys.readouterr().out
-    assert run(*words, "--limit", 1) == 0
-    assert "| protocol | synthetic/synthetic |" in capsys.readouterr().out
+    assert run(*words, "--limit", 2) == 0
+    shown = capsys.readouterr().out
+    assert "| protocol | synthetic/synthetic |" in shown
+    assert "| blue umbrella | unseen |" in shown
+    Image.open(photo).resize((40, 40)).save(photo)  # of a size whose program there is
     options = ["--checkpoint", trained, "--out", tmp_path / "out"]
-    assert run("segment", photo, "--classes", "zebra, cow", *options) == 0
-    assert run("segment", photo, "--classes", "zebra, submarine", *options) == 2
+    assert run("segment", photo, "--classes", "red umbrella, fish", *options) == 0
+    assert run("segment", photo, "--classes", "fish, submarine", *options) == 2
     assert "only words of the synthetic world are known" in capsys.readouterr().err
 
 
@@ -166,7 +166,8 @@ ANY = ["--preset", "synthetic", "--limit", "1"]
     [
         ([*ANY, "--fusion", "image"], "asks CLIP what is in a mask, and there is none"),
         ([*ANY, "--dataset", "objects", "--background", "0.5"], "has a background"),
-        ([*ANY, "--refine", "pamr"], "refinement: belongs to groups"),
+        ([*ANY, "--refine", "pamr"], "--refine: belongs to groups"),
+        ([*ANY, "--dataset", "all", "--refine", "pamr"], "refinement: belongs to groups"),
         ([*ANY, "--clip", "nowhere"], "nowhere holds no usable checkpoint"),
         ([*ANY, "--gamma", "-1"], "gamma: expected a number of at least 0"),
         (["--task", "retrieval", "--preset", "synthetic"], "this one finds masks"),
