@@ -71,13 +71,14 @@ class ZeroShotReport(Report):
         return found
 
     def figures(self) -> dict[str, float]:
-        """The scores of seen and unseen classes; few images lack some classes, so that only those
-        that have pixels count.
+        """All but two scores; first those of the classes that have pixels, as few images lack some
+        and have no published score.
         """
-        scores = self.result.summary()
-        groups = {g: scores[f"{g}_iou_of_present"] for g in ("harmonic", "seen", "unseen")}
-        named = {f"{group}_iou": value for group, value in groups.items()}
-        return named | {name: scores[name] for name in ("mean_iou", "pixel_accuracy")}
+        names = [f"{group}_iou" for group in ("harmonic", "seen", "unseen")]
+        scores, others = self.result.summary(), ("mean_iou", "pixel_accuracy")
+        return {
+            name: scores[name] for name in (*(f"{n}_of_present" for n in names), *names, *others)
+        }
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each class, in percent and pixels."""

@@ -147,15 +147,16 @@ def test_the_published_recipes_start_from_a_resnet_alone() -> None:
     _, params, stats = registry.shapes(registry.from_dict(config.model))
     wanted = {"params": params, "stats": stats}
     empty = {
-        path: np.zeros(leaf.shape, leaf.dtype)
+        path.replace("/backbone/", "/"): np.zeros(leaf.shape, leaf.dtype)
         for path, leaf in functional.paths(wanted).items()
         if path.split("/")[1] == "backbone"
     }
     taken = transfer(wanted, functional.nest(empty), config.init, source="resnet")
-    assert functional.paths(taken.weights).keys() == empty.keys()
+    filled = functional.paths(taken.weights)
+    assert {path.replace("/backbone/", "/") for path in filled} == empty.keys()
     assert not any(path.startswith("backbone/") for path in taken.fresh)
     assert "class_head/logit_scale" in taken.fresh
-    empty.pop("params/backbone/stem/conv/kernel")
+    empty.pop("params/stem/conv/kernel")
     with pytest.raises(ValueError, match=r"resnet cannot fill backbone/stem/conv/kernel"):
         transfer(wanted, functional.nest(empty), config.init, source="resnet")
 
@@ -203,17 +204,20 @@ def test_a_state_is_scored_by_the_harmonic_mean(monkeypatch: pytest.MonkeyPatch)
     perfect[0, 0], perfect[-1, -1] = 0, 0  # a class without pixels: no published score
     counts = np.concatenate([perfect, np.zeros_like(perfect[:1])])
 
-    def judge(paint: Any, source: Any, rules: Any, **rest: Any) -> ZeroShotReport:
-        given.update(rest, scenes=len(source), bank=paint.keywords["bank"], size=rules.short_side)
+    def judge(segmenter: Any, source: Any, rules: Any, **rest: Any) -> ZeroShotReport:
+        given.update(rest, scenes=len(source), bank=segmenter.bank(rules), size=rules.short_side)
         return ZeroShotReport(rules, {0.0: Confusion(counts)}, images=3, seconds=1.0)
 
-    monkeypatch.setattr(labelled_task, "evaluate_zero_shot", judge)
+    monkeypatch.setattr(labelled_task, "evaluate", judge)
     score = task.scorer(plan)
     assert score is not None
     weights = {name: {"x": np.zeros(2, np.float32)} for name in ("params", "stats")}
     found = score(weights)
     assert found.score == 100.0
-    assert found.values == {"unseen_iou": 100.0, "mean_iou": 100.0, "pixel_accuracy": 100.0}
+    present = [f"{group}_iou_of_present" for group in ("harmonic", "seen", "unseen")]
+    assert found.values == dict.fromkeys(
+        [*present, "unseen_iou", "mean_iou", "pixel_accuracy"], 100.0
+    )
     assert (given["scenes"], given["limit"], given["size"]) == (3, 3, 64)
     np.testing.assert_array_equal(given["bank"].unit, task.unit)
     assert np.flatnonzero(given["bank"].unseen).tolist() == list(task.split.unseen)
