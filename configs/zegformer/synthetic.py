@@ -53,5 +53,5 @@ def get_config(variant: str | None = None) -> ConfigDict:
     config.checkpoint.every = 1000
     config.evaluation.source = "synthetic"
     config.evaluation.every = 1000
-    config.evaluation.limit = 100
+    config.evaluation.limit = 300
     return base.finish(config, variant)
