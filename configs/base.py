@@ -105,6 +105,7 @@ def smoke(config: Config) -> None:
         config.data.sets = ()
         config.data.tokenizer = "synthetic"
         config.data.text_length = 32
+        config.data.text_lengths = "original"  # one program is enough
 
 
 def finish(config: Config, variant: str | None, *, known: tuple[str, ...] = ()) -> ConfigDict:

@@ -63,7 +63,7 @@ def decode_image(
 
 
 class Photo:
-    """An encoded photograph of which only the header has been read.
+    """An encoded photograph, of a JPEG no more than the header read.
 
     A JPEG can be decoded at a half, a quarter or an eighth of its size, which costs a part of the
     time and reduces it without aliasing. How far depends on what is to be made of it.
@@ -76,13 +76,18 @@ class Photo:
       shape: (height, width), upright.
 
     Raises:
-      BadRecordError: the file is empty, not an image, or too large.
+      BadRecordError: the file is empty, not an image, or too large; damage of another kind than
+        JPEG shows here too.
     """
 
     def __init__(self, data: bytes, *, name: str) -> None:
         self._name = name
         with _named_faults(name):
             self._image = _opened(data, name, MAX_PIXELS)
+            if self._image.format != "JPEG":
+                # Notes of the camera may stand behind the pixels, and Pillow, asked for them,
+                # would swallow what is wrong with these.
+                self._image.load()
         width, height = self._image.size
         self.shape = (width, height) if _turn(self._image) in _SIDEWAYS else (height, width)
 

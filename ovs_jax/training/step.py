@@ -2,7 +2,8 @@
 
 The program keeps the master parameters, the moments, the batch statistics, norms, softmaxes and
 losses in float32; with ``dtype="bfloat16"`` the parameters (temperatures excepted) and the images
-are rounded when the model is put together, and gradients come back in float32.
+are rounded when the model is put together. Gradients are summed over the devices in that dtype and
+added to float32 moments and parameters.
 """
 
 from collections.abc import Callable
