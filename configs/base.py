@@ -97,7 +97,7 @@ def smoke(config: Config) -> None:
     if config.data.kind == "labelled":
         config.data.classes, config.data.dataset = "synthetic", ""
         config.data.text = "attributes"
-        config.data.world.coloured = True
+        config.data.world.colours = ("red", "yellow", "green", "blue", "purple")
         config.data.recipe.size, config.data.recipe.short_sides = 64, ()
         config.data.most_classes = 8
     else:

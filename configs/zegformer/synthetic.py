@@ -17,8 +17,9 @@ from ovs_jax.data.synthetic.attributes import ATTRIBUTES
 
 from .. import base
 
-OBJECTS = ("fish", "umbrella", "kite", "ball", "pillow", "book")
+OBJECTS = ("fish", "umbrella", "kite", "ball", "book")
 STUFF = ("grass", "water", "snow")
+COLOURS = ("red", "yellow", "green", "blue", "purple")
 
 
 def get_config(variant: str | None = None) -> ConfigDict:
@@ -41,15 +42,14 @@ def get_config(variant: str | None = None) -> ConfigDict:
     config.data.remember = True
     config.data.world.object_classes = OBJECTS
     config.data.world.stuff_classes = STUFF
-    config.data.world.coloured = True
-    config.data.world.palettes = 4
+    config.data.world.colours = COLOURS
     config.data.world.max_objects = 2
     config.data.world.coverage = 0.35
     config.data.world_length = 8000
     config.data.recipe.size = 64
     config.data.recipe.short_sides = (64,)
     config.data.recipe.jitter = False
-    config.data.most_classes = 8
+    config.data.most_classes = 4
     config.checkpoint.every = 1000
     config.evaluation.source = "synthetic"
     # At the end alone: scores of a few unseen classes are no base to choose a checkpoint on.

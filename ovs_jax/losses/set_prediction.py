@@ -108,8 +108,9 @@ def set_losses(
       classes: class index of each target, -1 for padding.
       targets: their masks; without meaning for padding.
       weights: of the parts.
-      valid: the pixels that count in masks and matching. None counts all, as published: ignored
-        pixels are then outside of every mask.
+      valid: the pixels that count in masks and matching; a segment without target most of which
+        lies on others is not taught to be none. None counts all, as published: ignored pixels are
+        then outside of every mask.
       match: the matching; under a mesh, one that is mapped over the batch shards.
 
     Returns:
@@ -135,7 +136,11 @@ def set_losses(
     mask, dice = jax.lax.map(judge, (masks, queries))
     return SetLosses(
         classification=classification_loss(
-            logits, classes=classes, queries=queries, no_object=weights.no_object
+            logits,
+            classes=classes,
+            queries=queries,
+            no_object=weights.no_object,
+            known=None if valid is None else mostly_on(masks, valid),
         ),
         mask=mask,
         dice=dice,
@@ -178,6 +183,7 @@ def classification_loss(
     classes: Int[Array, "b n"],
     queries: Int[Array, "l b n"],
     no_object: float,
+    known: Bool[Array, "l b q"] | None = None,
 ) -> Float[Array, " l"]:
     """Cross entropy of the matched classes, and of "no object" for all other queries.
 
@@ -186,6 +192,7 @@ def classification_loss(
       classes: class index of each target, -1 for padding.
       queries: the query of each target, -1 for none.
       no_object: weight of a query without target; others have 1.
+      known: the queries that may be taught to be none; None for all.
 
     Returns:
       For each layer the weighted mean over the queries of the batch: the sum of the weights is what
@@ -197,8 +204,18 @@ def classification_loss(
     index = jnp.where(mine.any(-1), index, last)
     logs = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
     entropy = -jnp.take_along_axis(logs, index[..., None], axis=-1)[..., 0]
-    weight = jnp.where(index == last, no_object, 1.0)
+    none = no_object if known is None else no_object * known
+    weight = jnp.where(index == last, none, 1.0)
     return (entropy * weight).sum((1, 2)) / weight.sum((1, 2))
+
+
+def mostly_on(
+    masks: Float[Array, "l b q rows cols"], valid: Bool[Array, "b h w"]
+) -> Bool[Array, "l b q"]:
+    """Whether at least half of each predicted mask lies on valid pixels; an empty one does."""
+    inside = masks > 0
+    off = inside & ~shrink(valid, *masks.shape[-2:])[None, :, None]
+    return 2 * off.sum((3, 4)) <= inside.sum((3, 4))
 
 
 def pixel_classification_loss(

@@ -14,7 +14,8 @@ from ovs_jax.nn.norm import FrozenBatchNorm, GroupNorm
 
 EXPANSION = 4
 """Outputs of a bottleneck, in units of its inner width."""
-GROUPS = 32
+GROUP = 16
+"""Channels that are normalised together (Wu and He, 2018, table 3)."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class ResNetConfig:
 def _norm(width: int, config: ResNetConfig) -> FrozenBatchNorm | GroupNorm:
     if config.norm == "frozen":
         return FrozenBatchNorm(width)
-    return GroupNorm(width, groups=math.gcd(width, GROUPS))
+    return GroupNorm(width, groups=width // math.gcd(width, GROUP))
 
 
 class Stem(nnx.Module):

@@ -31,26 +31,10 @@ _KINDS = {
     for kind in (*OBJECTS.values(), *STUFF.values())
     for noun in (kind.noun, *kind.synonyms)
 }
-_HUES: dict[str, tuple[str, ...]] = {
-    "red": ("red",),
-    "orange": ("red", "yellow"),
-    "yellow": ("yellow",),
-    "green": ("green",),
-    "blue": ("blue",),
-    "purple": ("red", "blue"),
-    "pink": ("red", "white"),
-    "brown": ("brown",),
-    "tan": ("brown", "yellow"),
-    "white": ("white",),
-    "gray": ("white", "black"),
-    "black": ("black",),
-    "sky": ("blue", "white"),
-}
-"""What the colours of the catalogue are mixed of."""
 ATTRIBUTES = (
     "any",
     *(f"kind: {kind}" for kind in dict.fromkeys(_KINDS.values())),
-    *(f"colour: {hue}" for hue in dict.fromkeys(h for hues in _HUES.values() for h in hues)),
+    *(f"colour: {colour}" for colour in COLOURS),
 )
 """What each place of a class embedding says."""
 _PLACES = {name: place for place, name in enumerate(ATTRIBUTES)}
@@ -96,9 +80,8 @@ def _described(name: str, *, where: str) -> Float[np.ndarray, " e"]:
             )
     own = np.zeros(len(ATTRIBUTES))
     own[_PLACES[f"kind: {_KINDS[kind]}"]] = 1
-    hues = _HUES[colour] if colour else ()
-    for hue in hues:
-        own[_PLACES[f"colour: {hue}"]] = len(hues) ** -0.5
+    if colour:
+        own[_PLACES[f"colour: {colour}"]] = 1
     unit = (1 - COMMON) ** 0.5 * own / np.linalg.norm(own)
     unit[_PLACES["any"]] = COMMON**0.5
     return unit

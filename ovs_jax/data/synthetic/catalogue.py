@@ -88,8 +88,6 @@ COLOURS: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, 
 }
 """Colours by name, wide enough that neighbours touch."""
 
-_ANY = ("red", "orange", "yellow", "green", "blue", "purple", "pink")
-
 OBJECTS: dict[str, ObjectKind] = {
     kind.noun.singular: kind
     for kind in (

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from ovs_jax.data.synthetic.catalogue import OBJECTS, STUFF
+from ovs_jax.data.synthetic.catalogue import COLOURS, OBJECTS, STUFF
 
 DEFAULT_OBJECTS = tuple(OBJECTS)[:16]
 DEFAULT_STUFF = tuple(STUFF)[:6]
@@ -26,8 +26,10 @@ class WorldConfig:
       noise: standard deviation of the pixel noise, in grey levels of 0 to 255.
       attribute_rate: probability of each optional word in a caption (colour, size, position …).
       synonym_rate: probability that a class with synonyms is called by one of them.
-      coloured: whether label ids tell objects of one kind but another colour apart, such as
-        ``red umbrella`` and ``blue umbrella``.
+      colours: body colours, names of `ovs_jax.data.synthetic.catalogue.COLOURS`, that every kind
+        of objects comes in, with marks in a darker shade. Label ids then tell objects of one kind
+        but another colour apart, such as ``red umbrella`` and ``blue umbrella``. If empty, each
+        kind has its own `palettes`, and its colours have one label id.
       unseen_share: share of the (object, stuff) pairs that never stand together in training scenes.
     """
 
@@ -43,7 +45,7 @@ class WorldConfig:
     attribute_rate: float = 0.4
     synonym_rate: float = 0.15
     unseen_share: float = 1 / 12
-    coloured: bool = False
+    colours: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for field, known in (("object_classes", OBJECTS), ("stuff_classes", STUFF)):
@@ -57,6 +59,12 @@ class WorldConfig:
                 raise ValueError(
                     f"world.{field}: expected one or more different names, got {names}"
                 )
+        unknown = [name for name in self.colours if name not in COLOURS]
+        if unknown or len(set(self.colours)) < len(self.colours):
+            raise ValueError(
+                f"world.colours: expected different names among {', '.join(COLOURS)}, got "
+                f"{self.colours}"
+            )
         if self.size < 32:
             raise ValueError(f"world.size: expected at least 32 pixels, got {self.size}")
         if not 0 <= self.max_objects <= 8:
@@ -85,18 +93,21 @@ class WorldConfig:
     @property
     def object_names(self) -> tuple[str, ...]:
         """The name of every label id of objects."""
-        if not self.coloured:
+        if not self.colours:
             return self.object_classes
-        names = (
-            self.class_name(kind, body)
-            for kind in self.object_classes
-            for body, _ in OBJECTS[kind].colours[: self.palettes]
+        return tuple(
+            self.class_name(kind, body) for kind in self.object_classes for body in self.colours
         )
-        return tuple(dict.fromkeys(names))
 
     def class_name(self, kind: str, colour: str) -> str:
         """The class of an object of some kind and body colour."""
-        return f"{colour} {kind}" if self.coloured else kind
+        return f"{colour} {kind}" if self.colours else kind
+
+    def schemes(self, kind: str) -> tuple[tuple[str, str], ...]:
+        """The pairs of body and mark colour that objects of a kind come in."""
+        if self.colours:
+            return tuple((body, "darker") for body in self.colours)
+        return OBJECTS[kind].colours[: self.palettes]
 
     @property
     def unseen_combinations(self) -> tuple[tuple[str, str], ...]:

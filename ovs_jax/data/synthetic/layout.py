@@ -159,7 +159,7 @@ def _single_area(config: WorldConfig) -> float:
 
 def _sample_object(draws: Draws, name: str, *, area: float, config: WorldConfig) -> SceneObject:
     kind, jitter = OBJECTS[name], config.jitter
-    body_name, mark_name = draws.pick(kind.colours[: config.palettes])
+    body_name, mark_name = draws.pick(config.schemes(name))
     body, mark = _sample_colours(draws, body_name, mark_name, jitter=jitter)
     pose = Pose(
         x=0.5,
