@@ -9,7 +9,7 @@ from ovs_jax.data.synthetic.attributes import ATTRIBUTES
 from ovs_jax.models import registry
 from ovs_jax.training.config import RunConfig
 from ovs_jax.training.labelled_config import LabelledDataConfig
-from ovs_jax.training.mask_objective import MaskObjective
+from ovs_jax.training.mask_objective import MaskObjective, PixelObjective
 
 Config = Any
 """A ConfigDict, whose fields no type checker knows."""
@@ -19,7 +19,8 @@ def defaults(model: str, preset: str, **changes: Any) -> Config:
     """The default config of a run with a model of a published size.
 
     Args:
-      model: ``groupvit``, ``ovsegmentor``, or ``zegformer``, which learns from masks.
+      model: ``groupvit``, ``ovsegmentor``, or ``zegformer`` and ``zegformer_baseline``, which learn
+        from label maps.
       preset: one of the model's sizes.
       changes: fields of the model that differ from the preset.
 
@@ -27,8 +28,11 @@ def defaults(model: str, preset: str, **changes: Any) -> Config:
       A config with every field of `ovs_jax.training.config.RunConfig`, not locked yet. It has
       neither ``steps`` nor ``epochs``.
     """
-    masks: Any = {"objective": MaskObjective(), "data": LabelledDataConfig()}
-    config = asdict(RunConfig(model={}, steps=1, **(masks if model == "zegformer" else {})))
+    objectives = {"zegformer": MaskObjective, "zegformer_baseline": PixelObjective}
+    labelled: Any = {}
+    if model in objectives:
+        labelled = {"objective": objectives[model](), "data": LabelledDataConfig()}
+    config = asdict(RunConfig(model={}, steps=1, **labelled))
     config["steps"] = 0
     config["model"] = registry.to_dict(registry.model_config(model, preset, overrides=changes))
     return ConfigDict(config)

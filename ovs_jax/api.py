@@ -14,6 +14,7 @@ from pathlib import Path
 from ovs_jax.conversion.zoo import find
 from ovs_jax.evaluation.group_segmenter import GroupSegmenter
 from ovs_jax.evaluation.mask_segmenter import BoundModel, ClipClassifier, MaskSegmenter
+from ovs_jax.evaluation.pixel_segmenter import PixelSegmenter
 from ovs_jax.evaluation.proposals import Fusion
 from ovs_jax.evaluation.segmenter import Segmenter
 from ovs_jax.evaluation.sliding import Geometry
@@ -25,6 +26,7 @@ from ovs_jax.text.tokenizers import Tokenizer
 from ovs_jax.training.checkpoint import LoadedModel, load_model
 from ovs_jax.training.class_text import class_embedder, load_clip
 from ovs_jax.training.labelled_config import ATTRIBUTES, LabelledDataConfig
+from ovs_jax.training.labelled_task import segmenter_kind
 
 
 def load(
@@ -89,11 +91,10 @@ def _group_segmenter(loaded: LoadedModel, *, geometry: Geometry | None) -> Group
 def _mask_segmenter(
     loaded: LoadedModel, *, geometry: Geometry | None, clip: str | Path | None
 ) -> MaskSegmenter:
-    if not isinstance(loaded.model_config, registry.zegformer.ZegFormerConfig):
-        raise ValueError(
-            f"checkpoint {loaded.folder}: '{registry.model_name(loaded.model_config)}' finds no "
-            "masks; expected zegformer"
-        )
+    model = loaded.model_config
+    if not isinstance(model, registry.MaskModelConfig):
+        raise ValueError(f"checkpoint {loaded.folder}: expected a model that learns from masks")
+    kind = segmenter_kind(model)
     where = f"checkpoint {loaded.folder}, data"
     data = from_mapping(LabelledDataConfig, loaded.config["data"], where=where)
     field = "CLIP, in training data.text (--clip names another folder)"
@@ -102,14 +103,16 @@ def _mask_segmenter(
         looking = None if clip is None else load_clip(clip, field=field)
     else:
         text = looking = load_clip(data.text if clip is None else clip, field=field)
-    if isinstance(text, ClipClassifier) and text.width != loaded.model_config.embedding:
+    if kind is PixelSegmenter:
+        looking = None  # pixels cannot be shown to CLIP
+    if isinstance(text, ClipClassifier) and text.width != model.embedding:
         raise ValueError(
-            f"{field}: expected embeddings of {loaded.model_config.embedding} numbers, got "
-            f"{text.width}"
+            f"{field}: expected embeddings of {model.embedding} numbers, got {text.width}"
         )
     chosen = templates(data.prompts)
-    static, _, _ = registry.shapes(loaded.model_config)
-    return MaskSegmenter(
+    alone = data.text == ATTRIBUTES or kind is PixelSegmenter
+    static, _, _ = registry.shapes(model)
+    return kind(
         BoundModel(static, loaded.params, loaded.stats),
         text=text,
         clip=looking,
@@ -118,7 +121,7 @@ def _mask_segmenter(
             name="own",
             split=data.class_split(),
             templates=chosen,
-            fusion=Fusion("segment" if data.text == ATTRIBUTES else "ensemble"),
+            fusion=Fusion("segment" if alone else "ensemble"),
             short_side=data.recipe.size,
             long_side=max(data.recipe.size, data.recipe.longest),
         ),

@@ -21,7 +21,13 @@ from . import recipe
 
 
 def get_config(variant: str | None = None) -> ConfigDict:
-    config = recipe.published(variant)
+    config = recipe_of(variant, model="zegformer")
+    return base.finish(config, variant, known=tuple(recipe.RESNETS))
+
+
+def recipe_of(variant: str | None, *, model: str) -> recipe.Config:
+    """COCO-Stuff as published, for ZegFormer or its per-pixel baseline; not locked."""
+    config = recipe.published(variant, model=model)
     config.steps = 60_000
     config.step.dtype = "bfloat16"
     config.data.source = "data/coco_stuff"
@@ -30,4 +36,4 @@ def get_config(variant: str | None = None) -> ConfigDict:
     config.data.recipe.size = 640
     config.data.recipe.longest = 2560
     config.checkpoint.every = 5000
-    return base.finish(config, variant, known=tuple(recipe.RESNETS))
+    return config

@@ -42,6 +42,8 @@ class MaskPainting:
         stacking).
       background: pixels whose best class scores below this become class 0, a background before
         all others; None without one.
+      exclusive: whether the masks share out every pixel (softmax) in place of being judged each on
+        its own (sigmoid).
     """
 
     logits: Float[np.ndarray, "q rows cols"]
@@ -52,6 +54,7 @@ class MaskPainting:
     new_size: tuple[int, int]
     gamma: float = 0.0
     background: float | None = None
+    exclusive: bool = False
 
     def __post_init__(self) -> None:
         if not all(0 < n <= p for n, p in zip(self.size, self.padded, strict=True)):
@@ -120,6 +123,7 @@ class MaskPainting:
 
     def _tiles(self) -> Iterator[tuple[Span, Span, "_Tile"]]:
         """Every tile of the result, with what it is made of."""
+        tile = _ExclusiveTile if self.exclusive else _Tile
         missing = -self.mask_scores.shape[1] % CLASSES
         scores = np.pad(np.asarray(self.mask_scores, np.float32), ((0, 0), (0, missing)))
         kinds = np.pad(
@@ -140,7 +144,7 @@ class MaskPainting:
                 part = logits[
                     :, rows.cell : rows.cell + window[0], cols.cell : cols.cell + window[1]
                 ]
-                yield rows, cols, _Tile(part, scores, kinds, rows.up, cols.up, rows.out, cols.out)
+                yield rows, cols, tile(part, scores, kinds, rows.up, cols.up, rows.out, cols.out)
 
 
 class _Tile(NamedTuple):
@@ -167,13 +171,24 @@ class _Tile(NamedTuple):
     def shares(self) -> Float[Array, "strips pixels q"]:
         """The probability of every mask at every pixel, in strips of pixels."""
         full = einsum("ym,xn,qmn->qyx", self.up_rows, self.up_cols, self.logits)
-        shares = einsum("oy,px,qyx->opq", self.rows, self.cols, jax.nn.sigmoid(full))
+        shares = einsum("oy,px,qyx->opq", self.rows, self.cols, self.memberships(full))
         return shares.reshape(STRIPS, -1, self.logits.shape[0])
+
+    def memberships(self, logits: Float[Array, "q y x"]) -> Float[Array, "q y x"]:
+        """The probability of every mask at the pixels of the seen image."""
+        return jax.nn.sigmoid(logits)
 
     def contest(self, strip: Float[Array, "pixels q"]) -> tuple[Array, Array, Array, Array]:
         """The best seen class of pixels with its score, and the best unseen class with its."""
         at_pixels = einsum("pq,qc->pc", strip, self.scores)
         return *_best(at_pixels, self.kinds == _SEEN), *_best(at_pixels, self.kinds == _UNSEEN)
+
+
+class _ExclusiveTile(_Tile):
+    """A tile whose masks share out every pixel."""
+
+    def memberships(self, logits: Float[Array, "q y x"]) -> Float[Array, "q y x"]:
+        return jax.nn.softmax(logits, axis=0)
 
 
 def _best(scores: Array, allowed: Array) -> tuple[Array, Array]:

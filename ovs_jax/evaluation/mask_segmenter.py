@@ -116,6 +116,7 @@ class MaskSegmenter(Segmenter):
     """A trained ZegFormer: finds masks and says how much each speaks for each class.
 
     Attributes:
+      exclusive: whether the masks share out every pixel, see `MaskPainting`.
       defaults: the classes that were trained, as the seen ones of its split, and all choices of
         `segment`; other protocols bring their own.
 
@@ -129,6 +130,8 @@ class MaskSegmenter(Segmenter):
         ``defaults`` if None.
       chunk: pictures that CLIP is shown at a time.
     """
+
+    exclusive = False
 
     def __init__(
         self,
@@ -244,6 +247,7 @@ class MaskSegmenter(Segmenter):
                 new_size=image.new_size,
                 gamma=rules.gamma,
                 background=rules.background,
+                exclusive=self.exclusive,
             )
             return image.extra, painting
 

@@ -17,7 +17,7 @@ from ovs_jax.training import experiment
 from ovs_jax.training.config import RunConfig, captioned
 from ovs_jax.training.labelled_config import LabelledDataConfig
 from ovs_jax.training.labelled_task import mask_model
-from ovs_jax.training.mask_objective import MaskObjective
+from ovs_jax.training.mask_objective import LabelObjective
 from ovs_jax.training.objectives import Objective
 from ovs_jax.training.step import StepConfig, make_step
 from ovs_jax.typing import Batch
@@ -162,7 +162,7 @@ def _bytes(tree: Any) -> int:
 def objective_of(config: RunConfig) -> Objective:
     """What the run's step differentiates; class embeddings, which need files, are zero."""
     objective, data = config.objective, config.data
-    if isinstance(objective, MaskObjective) and isinstance(data, LabelledDataConfig):
+    if isinstance(objective, LabelObjective) and isinstance(data, LabelledDataConfig):
         shape = (len(data.class_split().seen), mask_model(config).embedding)
         return partial(objective, class_unit=np.zeros(shape, np.float32))
     return captioned(config)[1]

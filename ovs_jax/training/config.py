@@ -13,7 +13,7 @@ from ovs_jax.data.synthetic import WorldConfig
 from ovs_jax.nn.execution import AttentionName, Remat
 from ovs_jax.training.guards import GuardConfig
 from ovs_jax.training.labelled_config import LabelledDataConfig
-from ovs_jax.training.mask_objective import MaskObjective
+from ovs_jax.training.mask_objective import LabelObjective
 from ovs_jax.training.objectives import CaptionObjective
 from ovs_jax.training.optimizer import OptimizerConfig
 from ovs_jax.training.resume import CheckpointConfig
@@ -220,7 +220,7 @@ class RunConfig:
       epochs: passes over the data.
       seed: of initial weights, data order and all noise.
       log_every: steps between records.
-      objective: the losses and their weights; from captions, or from masks.
+      objective: the losses and their weights; from captions, or from label maps.
       data: images with captions, or with label maps.
       optimizer: AdamW and its rules.
       schedule: the learning rate.
@@ -238,7 +238,7 @@ class RunConfig:
     epochs: float = 0.0
     seed: int = 0
     log_every: int = 50
-    objective: CaptionObjective | MaskObjective = field(default_factory=CaptionObjective)
+    objective: CaptionObjective | LabelObjective = field(default_factory=CaptionObjective)
     data: DataConfig | LabelledDataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
@@ -255,9 +255,9 @@ class RunConfig:
                 f"expected one of steps and epochs above 0, got steps={self.steps} and "
                 f"epochs={self.epochs}"
             )
-        masks = isinstance(self.objective, MaskObjective)
-        if masks != isinstance(self.data, LabelledDataConfig):
-            needed = "labelled" if masks else "captions"
+        labels = isinstance(self.objective, LabelObjective)
+        if labels != isinstance(self.data, LabelledDataConfig):
+            needed = "labelled" if labels else "captions"
             raise ValueError(
                 f"data.kind: objective.kind '{self.objective.kind}' learns from '{needed}' data, "
                 f"got '{self.data.kind}'"

@@ -19,11 +19,12 @@ from ovs_jax.data.records import Source
 from ovs_jax.data.synthetic import SyntheticWorld
 from ovs_jax.evaluation.evaluator import evaluate
 from ovs_jax.evaluation.mask_segmenter import BoundModel, MaskSegmenter, PlainEmbedder
+from ovs_jax.evaluation.pixel_segmenter import PixelSegmenter
 from ovs_jax.evaluation.proposals import Fusion
 from ovs_jax.evaluation.zero_shot import ZeroShotProtocol, zero_shot_protocol
 from ovs_jax.evaluation.zero_shot_world import world_protocol
 from ovs_jax.models import registry
-from ovs_jax.models.zegformer.config import ZegFormerConfig
+from ovs_jax.models.zegformer.config import PixelBaselineConfig
 from ovs_jax.models.zegformer.model import STRIDE
 from ovs_jax.text.class_splits import ClassSplit
 from ovs_jax.text.prompts import templates
@@ -31,7 +32,7 @@ from ovs_jax.training.class_text import class_embedder
 from ovs_jax.training.config import HELD_OUT, EvaluationConfig, RunConfig
 from ovs_jax.training.labelled_config import SYNTHETIC, LabelledDataConfig
 from ovs_jax.training.loop import Scores
-from ovs_jax.training.mask_objective import MaskObjective
+from ovs_jax.training.mask_objective import LabelObjective
 from ovs_jax.training.objectives import Objective
 from ovs_jax.training.state import Plan, State
 
@@ -53,15 +54,21 @@ class LabelledTask:
           FileNotFoundError: the text encoder or a class list is missing.
         """
         data, objective = config.data, config.objective
-        if not isinstance(data, LabelledDataConfig) or not isinstance(objective, MaskObjective):
+        if not isinstance(data, LabelledDataConfig) or not isinstance(objective, LabelObjective):
             raise ValueError(
-                "expected data.kind 'labelled' and objective.kind 'masks', got "
+                "expected data.kind 'labelled' and objective.kind 'masks' or 'pixels', got "
                 f"'{data.kind}' and '{objective.kind}'"
             )
         self._config, self._data = config, data
         self.tokenizer: dict[str, Any] = {}
         self.heads: tuple[int, ...] = ()
         model = mask_model(config)
+        wanted = "pixels" if isinstance(model, PixelBaselineConfig) else "masks"
+        if objective.kind != wanted:
+            raise ValueError(
+                f"objective.kind: expected '{wanted}' for model.name "
+                f"'{registry.model_name(model)}', got '{objective.kind}'"
+            )
         if data.recipe.size % STRIDE:
             raise ValueError(
                 f"data.recipe.size: expected a multiple of {STRIDE} pixels, got {data.recipe.size}"
@@ -124,24 +131,30 @@ class LabelledTask:
             plan=plan,
             source=source,
             rules=rules,
+            kind=segmenter_kind(mask_model(self._config)),
             text=PlainEmbedder(lambda names: unit),
             limit=self._config.evaluation.limit or None,
         )
 
 
-def mask_model(config: RunConfig) -> ZegFormerConfig:
+def mask_model(config: RunConfig) -> registry.MaskModelConfig:
     """The config of the run's model.
 
     Raises:
       ValueError: it is of a model that does not learn from masks.
     """
     model = registry.from_dict(config.model)
-    if not isinstance(model, ZegFormerConfig):
+    if not isinstance(model, registry.MaskModelConfig):
         raise ValueError(
             f"model.name: '{registry.model_name(model)}' does not learn from masks, expected "
-            "zegformer"
+            "zegformer or zegformer_baseline"
         )
     return model
+
+
+def segmenter_kind(model: registry.MaskModelConfig) -> type[MaskSegmenter]:
+    """What such a model segments with."""
+    return PixelSegmenter if isinstance(model, PixelBaselineConfig) else MaskSegmenter
 
 
 def open_source(data: LabelledDataConfig) -> Source:
@@ -197,6 +210,7 @@ def _score(
     plan: Plan,
     source: Source,
     rules: ZeroShotProtocol,
+    kind: type[MaskSegmenter],
     text: PlainEmbedder,
     limit: int | None,
 ) -> Scores:
@@ -205,7 +219,7 @@ def _score(
         # Every host judges images of its own.
         weights = multihost_utils.process_allgather(weights, tiled=True)
     model = BoundModel(plan.static, weights["params"], weights["stats"])
-    segmenter = MaskSegmenter(model, text=text, defaults=rules)
+    segmenter = kind(model, text=text, defaults=rules)
     report = evaluate(segmenter, source, rules, limit=limit, progress=False)
     values = {name: value for name, value in report.figures().items() if np.isfinite(value)}
     return Scores(values, report.score)

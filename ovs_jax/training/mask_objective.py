@@ -1,4 +1,4 @@
-"""Where masks are learned from label maps: ZegFormer's objective."""
+"""What is learned from label maps: ZegFormer's masks, and the pixels of its baseline."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key
 from ovs_jax import parallel
 from ovs_jax.losses.masks import class_masks
 from ovs_jax.losses.matching import match_targets
-from ovs_jax.losses.set_prediction import SetWeights, set_losses
+from ovs_jax.losses.set_prediction import SetWeights, pixel_classification_loss, set_losses
 from ovs_jax.typing import Batch
 
 
@@ -73,3 +73,32 @@ class MaskObjective:
             "loss/dice": losses.dice[-1],
             "masks": (classes >= 0).sum(-1).mean(),
         }
+
+
+@dataclass(frozen=True)
+class PixelObjective:
+    """The loss of the per-pixel baseline (section 5.2): every pixel that is not ignored is judged.
+
+    Attributes:
+      kind: tells the objectives apart in a config.
+    """
+
+    kind: Literal["pixels"] = "pixels"
+
+    def __call__(
+        self,
+        model: Any,
+        batch: Batch,
+        key: Key[Array, ""] | None,
+        *,
+        class_unit: Float[np.ndarray, "c e"],
+    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """The mean cross entropy; arguments as for `MaskObjective`, no key is used."""
+        del key
+        logits = model(batch["image"], jnp.asarray(class_unit))
+        loss = pixel_classification_loss(logits, batch["label"])
+        return loss, {"loss": loss}
+
+
+LabelObjective = MaskObjective | PixelObjective
+"""Objectives of models that learn from label maps."""
