@@ -95,6 +95,7 @@ def set_losses(
     targets: Bool[Array, "b n h w"],
     weights: SetWeights,
     valid: Bool[Array, "b h w"] | None = None,
+    known: Bool[Array, "l b q"] | None = None,
     match: Match = match_targets,
 ) -> SetLosses:
     """Matches and judges the predictions of all layers.
@@ -108,9 +109,10 @@ def set_losses(
       classes: class index of each target, -1 for padding.
       targets: their masks; without meaning for padding.
       weights: of the parts.
-      valid: the pixels that count in masks and matching; a segment without target most of which
-        lies on others is not taught to be none. None counts all, as published: ignored pixels are
-        then outside of every mask.
+      valid: the pixels that count in masks and matching. None counts all, as published: ignored
+        pixels are then outside of every mask.
+      known: the segments that may be taught to be none, such as `mostly_on`; None for all, as
+        published.
       match: the matching; under a mesh, one that is mapped over the batch shards.
 
     Returns:
@@ -140,7 +142,7 @@ def set_losses(
             classes=classes,
             queries=queries,
             no_object=weights.no_object,
-            known=None if valid is None else mostly_on(masks, valid),
+            known=known,
         ),
         mask=mask,
         dice=dice,
@@ -192,7 +194,8 @@ def classification_loss(
       classes: class index of each target, -1 for padding.
       queries: the query of each target, -1 for none.
       no_object: weight of a query without target; others have 1.
-      known: the queries that may be taught to be none; None for all.
+      known: the queries that may be taught to be none; of others only those with a target are
+        judged. None for all.
 
     Returns:
       For each layer the weighted mean over the queries of the batch: the sum of the weights is what
@@ -206,7 +209,8 @@ def classification_loss(
     entropy = -jnp.take_along_axis(logs, index[..., None], axis=-1)[..., 0]
     none = no_object if known is None else no_object * known
     weight = jnp.where(index == last, none, 1.0)
-    return (entropy * weight).sum((1, 2)) / weight.sum((1, 2))
+    # Without any target, all segments may be unknown.
+    return (entropy * weight).sum((1, 2)) / jnp.maximum(weight.sum((1, 2)), no_object)
 
 
 def mostly_on(

@@ -10,7 +10,12 @@ from jaxtyping import Array, Float, Key
 from ovs_jax import parallel
 from ovs_jax.losses.masks import class_masks
 from ovs_jax.losses.matching import match_targets
-from ovs_jax.losses.set_prediction import SetWeights, pixel_classification_loss, set_losses
+from ovs_jax.losses.set_prediction import (
+    SetWeights,
+    mostly_on,
+    pixel_classification_loss,
+    set_losses,
+)
 from ovs_jax.typing import Batch
 
 
@@ -22,11 +27,15 @@ class MaskObjective:
       weights: of the parts, for matching and for the loss.
       valid_mask: whether ignored pixels, those of unseen classes among them, are left out of masks
         and matching. As published they count, as being outside of every mask.
+      spare_ignored: whether a segment without target that lies mostly on ignored pixels is left
+        out of the classification, as it may well be of an unseen class. As published it is taught
+        to be none, which pushes segments away from the words of unseen classes.
       kind: tells the objectives apart in a config.
     """
 
     weights: SetWeights = field(default_factory=SetWeights)
     valid_mask: bool = False
+    spare_ignored: bool = False
     kind: Literal["masks"] = "masks"
 
     def __post_init__(self) -> None:
@@ -63,6 +72,7 @@ class MaskObjective:
             targets=class_masks(label, classes),
             weights=self.weights,
             valid=label >= 0 if self.valid_mask else None,
+            known=mostly_on(predicted.masks, label >= 0) if self.spare_ignored else None,
             match=parallel.map_over_batch(match_targets),
         )
         loss = losses.total(self.weights)

@@ -72,7 +72,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a run on the synthetic world leaves, with random weights."""
     folder = tmp_path_factory.mktemp("run")
     config = registry.model_config("zegformer", "nano", overrides={"embedding": len(ATTRIBUTES)})
-    world = WorldConfig(size=32, coloured=True)
+    world = WorldConfig(size=32, colours=("red", "blue", "purple"))
     data = LabelledDataConfig(world=world, recipe=LabelRecipe(size=32, short_sides=(32,)))
     description = {
         "config": {"data": asdict(data)},

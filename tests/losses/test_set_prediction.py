@@ -8,6 +8,7 @@ from ovs_jax.losses.matching import match_targets
 from ovs_jax.losses.set_prediction import (
     SetWeights,
     classification_loss,
+    mostly_on,
     pixel_classification_loss,
     set_losses,
 )
@@ -170,3 +171,33 @@ def test_ignored_pixels_have_no_part_in_the_baseline_loss():
     label = jnp.asarray([[[0, -1]]])
     np.testing.assert_allclose(pixel_classification_loss(logits, label), np.log(2), rtol=1e-5)
     assert pixel_classification_loss(logits, jnp.full((1, 1, 2), -1)) == 0
+
+
+def test_an_empty_mask_and_one_half_on_valid_pixels_count_as_known():
+    masks = np.full((1, 1, 4, 2, 4), -1.0, np.float32)
+    masks[0, 0, 1, :, 1:] = 1  # two thirds on ignored cells
+    masks[0, 0, 2, :, 1:3] = 1
+    masks[0, 0, 3, :, 2:] = 1
+    valid = np.zeros((1, 4, 8), bool)
+    valid[:, :, :4] = True
+    found = mostly_on(jnp.asarray(masks), jnp.asarray(valid))
+    assert found[0, 0].tolist() == [True, False, True, False]
+
+
+def test_a_segment_that_is_not_known_is_judged_only_where_it_has_a_target():
+    logits = jnp.asarray(RNG.normal(size=(1, 1, 3, 4)), jnp.float32)
+    classes = jnp.asarray([[2, -1]], jnp.int32)
+    queries = jnp.asarray([[[1, -1]]], jnp.int32)
+    logs = jax.nn.log_softmax(logits)[0, 0]
+
+    def loss(known):
+        return classification_loss(
+            logits, classes=classes, queries=queries, no_object=0.1, known=known
+        )[0]
+
+    first = jnp.asarray([[[True, False, False]]])
+    expected = -(0.1 * logs[0, 3] + logs[1, 2]) / 1.1
+    np.testing.assert_allclose(loss(first), expected, rtol=1e-6)
+    np.testing.assert_allclose(loss(jnp.ones_like(first)), loss(None), rtol=1e-6)
+    queries = jnp.full_like(queries, -1)
+    assert loss(jnp.zeros_like(first)) == 0

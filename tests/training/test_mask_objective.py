@@ -88,7 +88,22 @@ def test_targets_are_the_pixels_of_each_class_and_valid_those_that_are_not_ignor
     areas = handed["targets"].sum((2, 3)).tolist()
     assert areas == [[32, 12, 0], [0, 0, 0]]
     np.testing.assert_array_equal(handed["valid"], batch()["label"] >= 0)
+    assert handed["known"] is None
     assert judged(False, monkeypatch)[1]["valid"] is None
+
+
+def test_segments_on_ignored_pixels_are_spared_if_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def losses(*_: Any, known: Any, **__: Any) -> SetLosses:
+        found.append(known)
+        return LOSSES
+
+    found: list[Any] = []
+    monkeypatch.setattr(mask_objective, "set_losses", losses)
+    MaskObjective(spare_ignored=True)(Model(), batch(), KEY, class_unit=UNIT)
+    # Of the second image every pixel is ignored.
+    empty = ~(PREDICTED.masks > 0).any((3, 4))
+    np.testing.assert_array_equal(found[0][:, 1], empty[:, 1])
+    assert found[0].shape == PREDICTED.logits.shape[:3]
 
 
 def test_the_valid_mask_frees_what_is_predicted_on_ignored_pixels() -> None:

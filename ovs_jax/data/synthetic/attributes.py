@@ -1,8 +1,8 @@
 """The classes of the synthetic world in words that a model can take apart: kind and colour.
 
 They take the place of CLIP's text embeddings, so that zero-shot experiments need no weights. In a
-world with ``coloured`` classes, `UNSEEN` ones have a kind and a colour that others have, each with
-something else: whoever has learned the two words can recognise them.
+world whose kinds come in several `WorldConfig.colours`, `UNSEEN` classes have a kind and a colour
+that others have, each with something else: whoever has learned the two words can recognise them.
 """
 
 from collections.abc import Sequence

@@ -15,7 +15,7 @@ WORLD = from_mapping(
 
 def test_every_class_has_an_embedding_of_its_own_of_length_one():
     unit = embed(WORLD.class_names)
-    assert unit.shape == (26, len(ATTRIBUTES))
+    assert unit.shape == (28, len(ATTRIBUTES))
     assert unit.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1, rtol=1e-6)
     assert (unit @ unit.T - 2 * np.eye(len(unit))).max() < 0.99
@@ -29,14 +29,26 @@ def test_an_embedding_says_kind_and_colour():
     ]
     half, whole = np.sqrt((1 - COMMON) / 2), np.sqrt(1 - COMMON)
     assert said[0] == pytest.approx(
-        {
-            "any": np.sqrt(COMMON),
-            "kind: cat": half,
-            "colour: red": half / np.sqrt(2),
-            "colour: yellow": half / np.sqrt(2),
-        }
+        {"any": np.sqrt(COMMON), "kind: cat": half, "colour: orange": half}
     )
     assert said[1] == pytest.approx({"any": np.sqrt(COMMON), "kind: grass": whole})
+
+
+def test_classes_are_as_much_alike_as_the_words_they_share():
+    unit = embed(["red kite", "blue kite", "red ball", "blue ball", "kite"])
+    alike = unit @ unit.T
+    one = COMMON + (1 - COMMON) / 2
+    assert alike[0] == pytest.approx([1, one, one, COMMON, COMMON + (1 - COMMON) * np.sqrt(0.5)])
+    # What colour adds does not depend on the kind: two words compose.
+    np.testing.assert_allclose(unit[0] - unit[1], unit[2] - unit[3], atol=1e-7)
+
+
+def test_every_word_of_an_unseen_class_is_seen_in_several_others():
+    split = world_split(WORLD)
+    seen = [set(name.split()) for name in split.seen_names]
+    for name in UNSEEN:
+        for word in name.split():
+            assert sum(word in words for words in seen) >= 3, (name, word)
 
 
 def test_unseen_classes_are_described_by_what_is_said_of_seen_ones():

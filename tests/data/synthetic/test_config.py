@@ -49,14 +49,11 @@ def test_unseen_combinations_are_distinct_and_spread_evenly(objects, stuff, shar
         assert max(counts) - min(counts) <= 1
 
 
-def test_coloured_classes_tell_objects_of_another_colour_apart():
+def test_colours_make_a_class_of_every_kind_in_every_colour():
     config = WorldConfig(
-        object_classes=("zebra", "umbrella", "mug"),
-        stuff_classes=("grass",),
-        palettes=2,
-        coloured=True,
+        object_classes=("zebra", "mug"), stuff_classes=("grass",), colours=("red", "blue")
     )
-    # Both mugs have a white body.
-    assert config.class_names == (
-        "white zebra", "red umbrella", "blue umbrella", "white mug", "grass",
-    )  # fmt: skip
+    assert config.class_names == ("red zebra", "blue zebra", "red mug", "blue mug", "grass")
+    assert config.schemes("zebra") == (("red", "darker"), ("blue", "darker"))
+    plain = WorldConfig(palettes=2)
+    assert plain.schemes("umbrella") == OBJECTS["umbrella"].colours[:2]
