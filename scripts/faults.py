@@ -3,6 +3,7 @@
     python scripts/faults.py                       everything, each fault several times
     python scripts/faults.py --only kill nan --times 3
     python scripts/faults.py --json faults.json
+    python scripts/faults.py --config zegformer/synthetic:smoke --only kill
 
 Runs are those of a nano model on the synthetic world, saved every third step of 40. "Same bits"
 means that after the fault the same command was given again, and that all arrays of the last
@@ -32,9 +33,15 @@ from fault_injection.lives import Life, Runs, losses, steps, wait_for
 STEPS = 40
 SETTINGS = (
     f"steps={STEPS}", "log_every=1", "checkpoint.every=3", "evaluation.source=none",
-    "data.slices=2", "model.encoder.depths=(0,0)", "model.entity=false", "objective.entity=0",
+    "data.slices=2",
 )  # fmt: skip
-WORDS = ("--config=quickstart/stage1:smoke", *(f"--config.{each}" for each in SETTINGS))
+EXPERIMENTS = {
+    "quickstart/stage1:smoke": (
+        "model.encoder.depths=(0,0)", "model.entity=false", "objective.entity=0",
+    ),
+    "zegformer/synthetic:smoke": ("model.transformer.decoder_layers=1", "data.recipe.size=32"),
+}  # fmt: skip
+"""What is trained, and what makes it faster."""
 PEER_PATIENCE = 300.0
 """Seconds in which the process that is left must notice that the other is gone."""
 
@@ -55,10 +62,12 @@ class Result:
 class Laboratory:
     """Undisturbed runs to compare with, made when they are first needed."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, config: str, *, seed: int) -> None:
         self.folder = folder
         self.random = random.Random(seed)
-        self.runs = Runs(folder, WORDS)
+        settings = (*SETTINGS, *EXPERIMENTS[config])
+        words = (f"--config={config}", *(f"--config.{each}" for each in settings))
+        self.runs = Runs(folder, words)
 
     @cached_property
     def whole(self) -> tuple[str, float]:
@@ -312,7 +321,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", nargs="+", choices=FAULTS, default=list(FAULTS))
+    parser.add_argument("--config", choices=EXPERIMENTS, default=next(iter(EXPERIMENTS)))
+    parser.add_argument("--only", nargs="+", choices=FAULTS)
     parser.add_argument("--times", type=int, help="how often each; by default as in FAULTS")
     parser.add_argument("--seed", type=int, default=0, help="of instants, files and steps")
     parser.add_argument("--json", type=Path, metavar="OUT")
@@ -320,9 +330,10 @@ def main(arguments: list[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     folder = parsed.keep or Path(tempfile.mkdtemp(prefix="faults_"))
     folder.mkdir(parents=True, exist_ok=True)
-    laboratory, found = Laboratory(folder, parsed.seed), {}
+    laboratory, found = Laboratory(folder, parsed.config, seed=parsed.seed), {}
     print(f"undisturbed: {laboratory.whole[1]:.1f} s, {laboratory.whole[0]}", flush=True)
-    for name in parsed.only:
+    captions = not parsed.config.startswith("zegformer")  # what the shards hold
+    for name in parsed.only or [fault for fault in FAULTS if captions or fault != "shard"]:
         fault, times, _ = FAULTS[name]
         found[name] = []
         for index in range(parsed.times or times):

@@ -1,6 +1,7 @@
 """ZegFormer's training, compiled: one program, the same on one device and eight, and resumed."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -43,6 +44,10 @@ TINY = [
     )
 ]
 NAME = "zegformer/synthetic:smoke"
+ZERO = r"decoder/layers/0/(attention/(query|key)/.*|cross/key/bias)"
+"""Parameters whose gradient is zero in real arithmetic, so that only rounding is there: segments
+start at zero, hence all values of the first self-attention are the same whatever its weights; and a
+bias of keys moves all logits of a query alike."""
 
 
 def tiny() -> RunConfig:
@@ -104,19 +109,16 @@ def test_eight_devices_have_the_loss_and_gradients_of_one(batch: dict[str, np.nd
     many, others = first_step(parallel.make_mesh((8, 1, 1)), batch)
     for name in ("loss", "loss/classification", "loss/mask", "loss/dice", "masks"):
         np.testing.assert_allclose(others[name], metrics[name], rtol=1e-6, err_msg=name)
-    # After one step the first moment is a tenth of the clipped gradient. Some gradients are zero in
-    # real arithmetic (the bias of keys): what is there is rounding.
+    # After one step the first moment is a tenth of the clipped gradient.
     moments = [functional.paths(state["optimizer"][1].mu) for state in (one, many)]
     together = float(optax.tree.norm(moments[0]))
-    compared = 0
     for path, gradient in moments[0].items():
-        if np.linalg.norm(gradient) < 1e-6 * together:
-            assert np.linalg.norm(moments[1][path]) < 1e-6 * together, path
+        if re.fullmatch(ZERO, path):
+            assert max(np.linalg.norm(found[path]) for found in moments) < 1e-7 * together, path
         else:
             difference = np.linalg.norm(moments[1][path] - gradient)
-            assert difference <= 1e-5 * np.linalg.norm(gradient) + 1e-7 * together, path
-            compared += 1
-    assert compared > 0.9 * len(moments[0])
+            assert difference <= 1e-5 * np.linalg.norm(gradient), path
+    assert sum(re.fullmatch(ZERO, path) is not None for path in moments[0]) == 5
 
 
 def test_one_program_serves_all_numbers_of_masks(batch: dict[str, np.ndarray]) -> None:

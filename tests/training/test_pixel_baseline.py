@@ -13,6 +13,8 @@ import ovs_jax
 from ovs_jax.cli import config as experiments
 from ovs_jax.data.synthetic.attributes import embed
 from ovs_jax.evaluation.mask_painting import MaskPainting
+from ovs_jax.evaluation.pixel_segmenter import PixelSegmenter
+from ovs_jax.losses.masks import enlarge
 from ovs_jax.mapping import from_mapping
 from ovs_jax.training import experiment
 from ovs_jax.training.config import RunConfig
@@ -25,8 +27,11 @@ TINY = (
     "model.pixel_decoder.outputs=16", "batch_size=8", "steps=12", "log_every=1",
     "data.recipe.size=32", "evaluation.every=0", "evaluation.limit=2", "checkpoint.every=12",
     "optimizer.clip_norm=1.0", "optimizer.rates=()", "schedule.shape=cosine",
-    "schedule.learning_rate=3e-3",
+    "schedule.learning_rate=3e-3", "data.world.object_classes=('ball',)",
+    "data.world.stuff_classes=('grass',)",
 )  # fmt: skip
+CLASSES = ("red ball", "yellow ball", "green ball", "blue ball", "purple ball", "grass")
+"""Of the world above; programs that are compiled for so many serve all tests here."""
 
 
 def tiny(*overrides: str) -> RunConfig:
@@ -50,11 +55,12 @@ def test_a_run_learns_and_what_it_leaves_segments_any_words(tmp_path: Path) -> N
     assert any("harmonic_iou_of_present" in row for row in rows)
 
     segmenter = ovs_jax.load(tmp_path)
-    image = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
-    found = segmenter.segment(image, ["blue umbrella", "grass", "red ball"])
+    assert isinstance(segmenter, PixelSegmenter)
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    found = segmenter.segment(image, ["blue umbrella", *CLASSES[1:]])
     assert found.scores is not None
-    assert found.scores.shape == (3, 40, 48)
-    # Classes share out every pixel, before and after resizing.
+    assert found.scores.shape == (6, 32, 32)
+    # Classes share out every pixel.
     np.testing.assert_allclose(found.scores.sum(0), 1, atol=1e-5)
     np.testing.assert_array_equal(found.labels, found.scores.argmax(0))
 
@@ -83,23 +89,23 @@ def test_ignored_pixels_cost_nothing() -> None:
 
 def test_pixels_are_shared_out_before_they_are_resized() -> None:
     rng = np.random.default_rng(1)
-    logits = rng.normal(0, 3, (3, 8, 8)).astype(np.float32)
+    logits = rng.normal(0, 3, (6, 8, 8)).astype(np.float32)
     painting = MaskPainting(
         logits=logits,
-        mask_scores=np.eye(3, dtype=np.float32),
-        unseen=np.asarray([False, False, True]),
-        padded=(8, 8),
-        size=(8, 8),
-        new_size=(8, 8),
+        mask_scores=np.eye(6, dtype=np.float32),
+        unseen=np.arange(6) == 5,
+        padded=(32, 32),
+        size=(32, 32),
+        new_size=(32, 32),
         gamma=0.25,
         exclusive=True,
     )
-    shares = np.asarray(jax.nn.softmax(logits, axis=0))
-    expected = shares - np.asarray([0.25, 0.25, 0])[:, None, None]
+    shares = jax.nn.softmax(enlarge(jnp.asarray(logits)[None], 32, 32)[0], axis=0)
+    expected = np.asarray(shares) - np.where(np.arange(6) == 5, 0, 0.25)[:, None, None]
     np.testing.assert_allclose(painting.scores(), expected, atol=1e-6)
     np.testing.assert_array_equal(painting.labels().labels, expected.argmax(0))
     counts = painting.count(expected.argmax(0).astype(np.int32), gammas=[0.25])
-    assert counts[0].trace() == 64
+    assert counts[0].trace() == 32 * 32
 
 
 def test_models_have_the_objective_that_is_made_for_them() -> None:
