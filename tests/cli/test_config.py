@@ -27,6 +27,7 @@ def test_every_experiment_says_what_it_is() -> None:
         "zegformer/ade20k_full",
         "zegformer/coco_stuff",
         "zegformer/pascal_voc",
+        "zegformer/pixel_baseline",
         "zegformer/synthetic",
     } <= set(ALL)
     for name, summary in config.experiments().items():
@@ -112,6 +113,7 @@ def test_the_recipes_of_zegformer_are_the_published_ones() -> None:
         assert (weights.classification, weights.mask, weights.dice) == (1.0, 20.0, 1.0)
         assert weights.no_object == 0.1
         assert not recipe.objective.valid_mask
+        assert not recipe.objective.spare_ignored
         assert recipe.model.backbone.blocks == (3, 4, 23, 3)
         assert recipe.model.backbone.norm == "frozen"
         assert (recipe.model.transformer.queries, recipe.model.transformer.decoder_layers) == (
@@ -135,6 +137,15 @@ def test_the_recipes_of_zegformer_are_the_published_ones() -> None:
     small = config.load("zegformer/pascal_voc:resnet50")
     assert small.model.backbone.blocks == (3, 4, 6, 3)
     assert small.init.checkpoint == "data/resnet50"
+    pixels = config.load("zegformer/pixel_baseline").to_dict()
+    same = config.load("zegformer/coco_stuff:resnet50").to_dict()
+    decays = [rule for rule in same["optimizer"]["decays"] if rule[0] != "query_embedding"]
+    assert pixels["objective"] == {"kind": "pixels"}
+    assert pixels["model"]["name"] == "zegformer_baseline"
+    for recipe in (pixels, same):
+        del recipe["objective"], recipe["model"]
+    same["optimizer"]["decays"] = tuple(decays)
+    assert pixels == same
 
 
 def test_fields_are_set_by_name_in_their_own_type() -> None:
