@@ -104,7 +104,7 @@ def _mask_segmenter(
     else:
         text = looking = load_clip(data.text if clip is None else clip, field=field)
     if kind is PixelSegmenter:
-        looking = None  # pixels cannot be shown to CLIP
+        looking = None  # there are no masks to show it
     if isinstance(text, ClipClassifier) and text.width != model.embedding:
         raise ValueError(
             f"{field}: expected embeddings of {model.embedding} numbers, got {text.width}"

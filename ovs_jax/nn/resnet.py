@@ -15,7 +15,7 @@ from ovs_jax.nn.norm import FrozenBatchNorm, GroupNorm
 EXPANSION = 4
 """Outputs of a bottleneck, in units of its inner width."""
 GROUP = 16
-"""Channels that are normalised together (Wu and He, 2018, table 3)."""
+"""The most channels that are normalised together (Wu and He, 2018)."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class MaskObjective:
         and matching. As published they count, as being outside of every mask.
       spare_ignored: whether a segment without target that lies mostly on ignored pixels is left
         out of the classification, as it may well be of an unseen class. As published it is taught
-        to be none, which pushes segments away from the words of unseen classes.
+        to be none.
       kind: tells the objectives apart in a config.
     """
 
