@@ -9,7 +9,8 @@ Expected:  the README's table has what this code reached, with the command behin
 
 Every kind of object comes in every colour, and each such pair is a class of its own; some of these
 have no training masks. Kind and colour take the place of CLIP's text embeddings. Scenes hold one
-object: at 64 pixels the queries see the image in two by two cells.
+object before one or two kinds of stuff, and there are three queries: at 64 pixels these see the
+image in two by two cells.
 """
 
 from ml_collections import ConfigDict
@@ -28,7 +29,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
         "zegformer",
         "nano",
         embedding=len(ATTRIBUTES),
-        transformer={"queries": 6, "width": 64, "heads": 4, "hidden": 128},
+        transformer={"queries": 3, "width": 64, "heads": 4, "hidden": 128},
     )
     config.batch_size = 16
     config.steps = 4000

@@ -17,7 +17,7 @@ from ovs_jax.text.class_splits import ClassSplit, split_classes
 from ovs_jax.text.prompts import synonyms
 from ovs_jax.typing import ClassSet
 
-UNSEEN = ("blue umbrella", "purple kite", "red ball", "blue book")
+UNSEEN = ("blue umbrella", "purple kite", "red ball", "green book")
 """Classes without training masks in zero-shot experiments."""
 SPLIT = "synthetic"
 """The name of the division that holds them out."""
