@@ -32,7 +32,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
         transformer={"queries": 3, "width": 64, "heads": 4, "hidden": 128},
     )
     config.batch_size = 16
-    config.steps = 4000
+    config.steps = 3000
     config.log_every = 100
     config.schedule.learning_rate = 1.5e-3
     config.schedule.minimum = 1e-5
