@@ -25,6 +25,8 @@ def test_the_default_world_is_rich_enough():
         ("coverage", 0.9, "expected 0 to 0.5, got 0.9"),
         ("empty_share", -0.1, "expected 0 to 1, got -0.1"),
         ("jitter", 3.0, "expected 0 to 2, got 3.0"),
+        ("colours", ("mauve",), r"expected different names among red, .* got \('mauve',\)"),
+        ("colours", ("red", "red"), "expected different names"),
         ("palettes", 0, "expected at least 1, got 0"),
         ("unseen_share", 0.5, "expected 0 to 0.333333, got 0.5"),
     ],
