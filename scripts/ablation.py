@@ -23,8 +23,8 @@ from ovs_jax.cli import config as experiments
 from ovs_jax.cli.main import set_up_logging
 from ovs_jax.evaluation.files import write_together
 from ovs_jax.mapping import from_mapping
-from ovs_jax.text.tokenizers import load_tokenizer
 from ovs_jax.training import experiment
+from ovs_jax.training.caption_task import CaptionTask
 from ovs_jax.training.config import RunConfig
 from ovs_jax.training.step import StepConfig, make_step
 
@@ -43,7 +43,7 @@ SECOND_STAGE = 0.2
 def operations(name: str, overrides: list[str]) -> float:
     """Floating-point operations of one training step, as XLA counts them."""
     config = from_mapping(RunConfig, experiments.load(name, overrides).to_dict())
-    batches = experiment.open_batches(config, load_tokenizer(config.data.tokenizer))
+    batches = CaptionTask(config).open_batches()
     try:
         batch = next(batches)
     finally:

@@ -6,6 +6,7 @@ from pathlib import Path
 from ovs_jax.conversion.convert import Conversion
 from ovs_jax.conversion.sources import zegformer
 from ovs_jax.data.label_transforms import LabelRecipe
+from ovs_jax.evaluation.zero_shot import zero_shot_protocol
 from ovs_jax.models.zegformer.config import ZegFormerConfig
 from ovs_jax.text.class_splits import class_split, split_names
 from ovs_jax.text.prompts import TEMPLATE_SETS
@@ -57,13 +58,16 @@ def labelled_data(
     if clip.width != wanted:
         raise ValueError(f"--clip: expected embeddings of {wanted} numbers, got {clip.width}")
     classes = arguments.classes or _published_classes(conversion)
-    large = classes == "coco_stuff"
+    # Two of the three published data sets have the same sizes, which others take too.
+    published = zero_shot_protocol(
+        "zegformer", classes if classes in split_names() else "pascal_voc"
+    )
     data = LabelledDataConfig(
         source=f"{conversion.source.name}:{arguments.file}",
         classes=str(Path(classes).absolute()) if classes.endswith(".json") else classes,
         text=str(arguments.clip.absolute()),
         prompts=arguments.prompts or ("scene" if classes == "pascal_voc" else "scene_subset"),
-        recipe=LabelRecipe(size=640 if large else 512, longest=2560 if large else 2048),
+        recipe=LabelRecipe(size=published.short_side, longest=published.long_side),
     )
     data.class_split()
     return data

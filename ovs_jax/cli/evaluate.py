@@ -45,6 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=sorted(TASKS),
         help="what is judged (default: %(default)s)",
     )
+    _add_protocol(parser)
+    _add_data(parser.add_argument_group("data"))
+    _add_choices(parser.add_argument_group("other choices than the protocol's"))
+    _add_output(parser.add_argument_group("amount and output"))
+    add_mask_options(parser)
+
+
+def _add_protocol(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset",
         help="groupvit, ovsegmentor (default), tcl, of seen and unseen classes zegformer, "
@@ -58,25 +66,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "for the synthetic preset all (default), objects or, for a zegformer that was trained "
         "there (default), zero_shot",
     )
-    parser.add_argument(
+
+
+def _add_data(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--data",
         type=Path,
         help="the benchmark's folder; for retrieval images with captions, as for training",
     )
-    parser.add_argument("--split", help="which part of the benchmark (default: val)")
-    parser.add_argument("--images", type=Path, help="a folder of images, instead of --data")
-    parser.add_argument("--labels", type=Path, help="the folder of their label maps")
-    parser.add_argument(
+    group.add_argument("--split", help="which part of the benchmark (default: val)")
+    group.add_argument("--images", type=Path, help="a folder of images, instead of --data")
+    group.add_argument("--labels", type=Path, help="the folder of their label maps")
+    group.add_argument("--size", type=int, default=64, help="side of synthetic scenes in pixels")
+
+
+def _add_choices(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--refine", choices=("pamr",), help="bring the masks to the edges in the image"
     )
-    parser.add_argument(
+    group.add_argument(
         "--sweep-background",
         nargs="?",
         const=THRESHOLDS,
         metavar="FIRST:LAST:STEP",
         help=f"score other background thresholds in the same pass (without a range {THRESHOLDS})",
     )
-    parser.add_argument(
+    group.add_argument(
         "--sweep-calibration",
         nargs="?",
         const=GAMMAS,
@@ -84,28 +99,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="score other calibrations of seen against unseen classes in the same pass (without a "
         f"range {GAMMAS})",
     )
-    parser.add_argument(
+    group.add_argument(
         "--prompts",
         choices=TEMPLATE_SETS,
         help="prompts of a classification: 80 (full, the default), 7 of them (subset), one, none",
     )
-    parser.add_argument(
+    group.add_argument(
         "--background", type=float, help="threshold of the synthetic preset for objects"
     )
-    parser.add_argument("--size", type=int, default=64, help="side of synthetic scenes in pixels")
-    parser.add_argument("--limit", type=int, help="judge only so many images")
-    parser.add_argument(
+
+
+def _add_output(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--limit", type=int, help="judge only so many images")
+    group.add_argument(
         "--batch-size",
         type=int,
         help="windows at a time (default: 16, on a CPU 1; whole images: 64)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--out", type=Path, help="folder for report.md, report.json, report.csv and scenes.png"
     )
-    parser.add_argument(
+    group.add_argument(
         "--scenes", type=int, default=12, help="how many to draw in scenes.png (default: 12)"
     )
-    add_mask_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

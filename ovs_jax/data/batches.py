@@ -5,6 +5,7 @@ A batch is a pure function of its step, so that it can be built by any worker, i
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -25,8 +26,6 @@ Augmentation = Callable[[np.ndarray | Photo, np.random.Generator], np.ndarray]
 
 IMAGE_FIELDS = ("image", "cross_image")
 TEXT_FIELDS = ("caption", "prompts", "question", "answer", "cross_entity")
-LABEL_FIELDS = ("label", "classes")
-"""What training with masks has beside the image; see `ovs_jax.data.labelled`."""
 ENTITY_FIELDS = ("question", "answer", "cross_image", "cross_entity")
 """What only a caption with entities can give."""
 
@@ -34,8 +33,11 @@ MOST_TRIES = 32
 """How many bad records in a row one slot passes over before the data is given up."""
 
 
-BuiltBatch = tuple[Batch, list[tuple[str, str]]]
-"""The slots of one process, in order, and key and reason of every record that was passed over."""
+Bad = list[tuple[str, str]]
+"""Key and reason of every record that was passed over."""
+BuiltBatch = tuple[Batch, Bad]
+"""The slots of one process, in order, and what was passed over."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class BatchBuilder:
           ValueError: `MOST_TRIES` records in a row cannot be used.
         """
         step = int(step)
-        bad: list[tuple[str, str]] = []
+        bad: Bad = []
         items = [self._usable_item(step, slot, bad) for slot in self.slots]
         arrays: Batch = {}
         for name in self.fields:
@@ -108,20 +110,15 @@ class BatchBuilder:
         shape = (len(texts), len(texts[0]), self.text_length)
         return {"ids": ids.reshape(shape), "mask": mask.reshape(shape)}
 
-    def _usable_item(self, step: int, slot: int, bad: list[tuple[str, str]]) -> _Item:
+    def _usable_item(self, step: int, slot: int, bad: Bad) -> _Item:
         stream, own_slot = self.mixture.locate(slot)
-        for attempt in range(MOST_TRIES):
-            try:
-                place = stream.order.record(step + attempt, own_slot)
-                bounds = stream.order.bounds(own_slot)
-                return self._item(stream, place, bounds, (self.seed, step, slot, attempt))
-            except BadRecordError as error:
-                bad.append((error.key, error.reason))
-        key, reason = bad[-1]
-        raise ValueError(
-            f"training data: {MOST_TRIES} records in a row cannot be used; the last was "
-            f"{key}: {reason}"
-        )
+        bounds = stream.order.bounds(own_slot)
+
+        def attempt(number: int) -> _Item:
+            place = stream.order.record(step + number, own_slot)
+            return self._item(stream, place, bounds, (self.seed, step, slot, number))
+
+        return first_usable(attempt, bad)
 
     def _item(
         self, stream: Stream, place: int, bounds: tuple[int, int], where: tuple[int, ...]
@@ -181,6 +178,27 @@ class BatchBuilder:
             photo = _photo(_record(data, partner))
             rng = generator(Purpose.CROSS_IMAGE, *where)
             item.images["cross_image"] = self.augment(photo, rng)
+
+
+def first_usable(attempt: Callable[[int], T], bad: Bad) -> T:
+    """What the first attempt gives whose record can be used.
+
+    Args:
+      attempt: makes something of another record for every number from 0 on.
+      bad: gets key and reason of those that cannot be used.
+
+    Raises:
+      ValueError: `MOST_TRIES` records in a row cannot be used.
+    """
+    for number in range(MOST_TRIES):
+        try:
+            return attempt(number)
+        except BadRecordError as error:
+            bad.append((error.key, error.reason))
+    key, reason = bad[-1]
+    raise ValueError(
+        f"training data: {MOST_TRIES} records in a row cannot be used; the last was {key}: {reason}"
+    )
 
 
 def _record(data: ImageTextSet, place: int) -> Record:

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from ovs_jax.data.batches import LABEL_FIELDS, MOST_TRIES, BuiltBatch
+from ovs_jax.data.batches import Bad, BuiltBatch, first_usable
 from ovs_jax.data.images import checked_pixels, decode_image, decode_label
 from ovs_jax.data.label_transforms import LabelRecipe
-from ovs_jax.data.mixture import ImageTextSet, Mixture, mix
+from ovs_jax.data.mixture import ImageTextSet, Mixture
 from ovs_jax.data.order import Purpose, generator
-from ovs_jax.data.pipeline import PipelineConfig, TrainingBatches
+from ovs_jax.data.pipeline import TrainingBatches
+from ovs_jax.data.pipeline_config import StreamConfig
 from ovs_jax.data.records import BadRecordError, Record, Source
-from ovs_jax.data.remembered import Remembered
 from ovs_jax.text.class_splits import IGNORED, ClassSplit
 
 LabelAugmentation = Callable[..., tuple[np.ndarray, np.ndarray]]
@@ -38,6 +38,7 @@ class LabelledBatchBuilder:
       ignore_label: the stored label of pixels that are not trained on.
       most_classes: classes an image can have in a batch, so that shapes are static.
       slots: the slots of the global batch that this process builds.
+      fields: the entries of a batch.
     """
 
     mixture: Mixture
@@ -47,6 +48,7 @@ class LabelledBatchBuilder:
     ignore_label: int
     most_classes: int
     slots: range
+    fields: tuple[str, ...] = ("image", "label", "classes")
 
     def __call__(self, step: int) -> BuiltBatch:
         """Builds the batch of a step.
@@ -66,27 +68,19 @@ class LabelledBatchBuilder:
           ValueError: `MOST_TRIES` records in a row cannot be used.
         """
         step = int(step)
-        bad: list[tuple[str, str]] = []
+        bad: Bad = []
         items = [self._usable_item(step, slot, bad) for slot in self.slots]
-        names = ("image", *LABEL_FIELDS)
-        return {name: np.stack([item[name] for item in items]) for name in names}, bad
+        return {name: np.stack([item[name] for item in items]) for name in self.fields}, bad
 
-    def _usable_item(
-        self, step: int, slot: int, bad: list[tuple[str, str]]
-    ) -> dict[str, np.ndarray]:
+    def _usable_item(self, step: int, slot: int, bad: Bad) -> dict[str, np.ndarray]:
         stream, own_slot = self.mixture.locate(slot)
-        for attempt in range(MOST_TRIES):
-            place = stream.order.record(step + attempt, own_slot)
-            rng = generator(Purpose.IMAGE, self.seed, step, slot, attempt)
-            try:
-                return self._item(stream.data.source[place], rng)
-            except BadRecordError as error:
-                bad.append((error.key, error.reason))
-        key, reason = bad[-1]
-        raise ValueError(
-            f"training data: {MOST_TRIES} records in a row cannot be used; the last was "
-            f"{key}: {reason}"
-        )
+
+        def attempt(number: int) -> dict[str, np.ndarray]:
+            place = stream.order.record(step + number, own_slot)
+            rng = generator(Purpose.IMAGE, self.seed, step, slot, number)
+            return self._item(stream.data.source[place], rng)
+
+        return first_usable(attempt, bad)
 
     def _item(self, record: Record, rng: np.random.Generator) -> dict[str, np.ndarray]:
         image, stored = labelled_pixels(record)
@@ -166,7 +160,7 @@ def present_classes(
 def labelled_batches(
     source: Source,
     split: ClassSplit,
-    config: PipelineConfig,
+    config: StreamConfig,
     *,
     recipe: LabelRecipe,
     ignore_label: int = 255,
@@ -177,8 +171,7 @@ def labelled_batches(
     Args:
       source: records with ``image``, ``label`` and ``key``.
       split: what the labels mean, and which classes are trained.
-      config: batch size, seed, slices, workers and processes; ``image_size`` is the recipe's, the
-        fields are ``image``, ``label`` and ``classes``.
+      config: how batches are drawn.
       recipe: the augmentation.
       ignore_label: the stored label of pixels that are not trained on.
       most_classes: see `LabelledBatchBuilder`.
@@ -187,32 +180,17 @@ def labelled_batches(
       An endless iterator of this process's part of every batch; close it to end its workers.
 
     Raises:
-      ValueError: the source is too small for a batch, or the config and the recipe do not fit.
+      ValueError: the source is too small for a batch.
     """
-    if set(config.fields) != {"image", *LABEL_FIELDS}:
-        raise ValueError(
-            f"fields: expected image, label and classes of a labelled source, got {config.fields}"
-        )
-    if config.image_size != recipe.size:
-        raise ValueError(
-            f"image_size: expected the recipe's size {recipe.size}, got {config.image_size}"
-        )
     if most_classes < 1:
         raise ValueError(f"most_classes: expected at least 1, got {most_classes}")
-    data = ImageTextSet(Remembered(source) if config.remember else source)
-    part = config.batch_size // config.process_count
     builder = LabelledBatchBuilder(
-        mixture=mix(
-            [data],
-            batch_size=config.batch_size,
-            slices=config.slices or config.process_count,
-            seed=config.seed,
-        ),
+        mixture=config.mixed([ImageTextSet(source)]),
         split=split,
         augment=recipe,
         seed=config.seed,
         ignore_label=ignore_label,
         most_classes=most_classes,
-        slots=range(part * config.process_index, part * (config.process_index + 1)),
+        slots=config.slots,
     )
     return TrainingBatches(builder, config)

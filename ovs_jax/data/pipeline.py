@@ -13,6 +13,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import grain
@@ -25,13 +26,12 @@ from ovs_jax.data.batches import (
     BatchBuilder,
     BuiltBatch,
 )
-from ovs_jax.data.mixture import ImageTextSet, Mixture, mix, with_entities
+from ovs_jax.data.mixture import ImageTextSet, Mixture, with_entities
 from ovs_jax.data.pairing import EntityIndex
-from ovs_jax.data.pipeline_config import AUGMENTATIONS, PipelineConfig, one_of
+from ovs_jax.data.pipeline_config import AUGMENTATIONS, PipelineConfig, StreamConfig, one_of
 from ovs_jax.data.records import Source
-from ovs_jax.data.remembered import Remembered
 from ovs_jax.data.square import CenteredSquare
-from ovs_jax.data.text_lengths import cut_texts, fitting_length, needed_length
+from ovs_jax.data.text_lengths import cut_to_fit
 from ovs_jax.text.entities import EntityVocabulary, entity_rule
 from ovs_jax.text.tagged_nouns import require_tagger
 from ovs_jax.text.tokenizers import Tokenizer
@@ -49,6 +49,7 @@ class Builder(Protocol):
     Attributes:
       mixture: which record stands where.
       seed: of all chance.
+      fields: the entries of a batch, in order.
       slots: the slots of the global batch that this process builds.
     """
 
@@ -57,6 +58,9 @@ class Builder(Protocol):
 
     @property
     def seed(self) -> int: ...  # noqa: D102
+
+    @property
+    def fields(self) -> tuple[str, ...]: ...  # noqa: D102
 
     @property
     def slots(self) -> range: ...  # noqa: D102
@@ -75,16 +79,18 @@ class TrainingBatches(grain.DatasetIterator[Batch]):
     """
 
     def __init__(
-        self, builder: Builder, config: PipelineConfig, *, agree: Callable[[int], int] = int
+        self,
+        builder: Builder,
+        config: StreamConfig,
+        *,
+        finish: Callable[[Batch], Batch] | None = None,
     ):
         """Begins at step 0.
 
         Args:
           builder: of the batches.
-          config: what they hold.
-          agree: gives the largest of the numbers that the processes of the run call it with, each
-            once a step. Texts are cut to the same length in all parts of a batch, and no process
-            sees the parts of the others.
+          config: how they are drawn.
+          finish: what is done with every batch in the end, in this process and in order.
         """
         super().__init__()
         self.records = builder.mixture.records
@@ -93,7 +99,7 @@ class TrainingBatches(grain.DatasetIterator[Batch]):
         self.bad: Counter[str] = Counter()
         self._builder = builder
         self._config = config
-        self._agree = agree
+        self._finish = finish
         self._ahead: grain.DatasetIterator[BuiltBatch] | None = None
 
     @property
@@ -113,10 +119,8 @@ class TrainingBatches(grain.DatasetIterator[Batch]):
         self.seen += len(self._builder.slots)
         if bad:
             self._count(bad)
-        if self._config.text_lengths == "buckets":
-            needed = self._agree(needed_length(batch))
-            batch = cut_texts(batch, fitting_length(needed, most=self._config.text_length))
-        return {name: batch[name] for name in self._config.fields}  # workers sort them
+        batch = {name: batch[name] for name in self._builder.fields}  # workers sort them
+        return batch if self._finish is None else self._finish(batch)
 
     def get_state(self) -> dict[str, Any]:
         """What `set_state` needs, as JSON values."""
@@ -260,7 +264,8 @@ def mixed_batches(
       config: what batches hold.
       vocabulary: what counts as an entity; the published list if none is given.
       augment: takes the place of ``config.augmentation``.
-      agree: how the processes agree on a number, as in `TrainingBatches`.
+      agree: gives the largest of the numbers that the processes of the run call it with, each once
+        a step: texts are cut to the same length in all parts of a batch.
 
     Returns:
       An endless iterator of this process's part of every batch; close it to end its workers.
@@ -283,16 +288,8 @@ def mixed_batches(
         raise ValueError(
             f"fields: 'question' needs a tokenizer with a mask token, '{tokenizer.kind}' has none"
         )
-    if config.remember:
-        sets = [replace(data, source=Remembered(data.source)) for data in sets]
-    part = config.batch_size // config.process_count
     builder = BatchBuilder(
-        mixture=mix(
-            sets,
-            batch_size=config.batch_size,
-            slices=config.slices or config.process_count,
-            seed=config.seed,
-        ),
+        mixture=config.mixed(sets),
         tokenizer=tokenizer,
         augment=augment or augmentation(config.augmentation, config.image_size),
         seed=config.seed,
@@ -300,9 +297,12 @@ def mixed_batches(
         text_length=config.text_length,
         prompt_count=config.prompt_count,
         rule=rule,
-        slots=range(part * config.process_index, part * (config.process_index + 1)),
+        slots=config.slots,
     )
-    return TrainingBatches(builder, config, agree=agree)
+    finish = None
+    if config.text_lengths == "buckets":
+        finish = partial(cut_to_fit, most=config.text_length, agree=agree)
+    return TrainingBatches(builder, config, finish=finish)
 
 
 def augmentation(name: str, size: int) -> Augmentation:

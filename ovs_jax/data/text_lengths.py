@@ -6,7 +6,7 @@ every length is a program of its own, compiled when it is first met. With paddin
 tokens meet, what a text becomes does not depend on it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,18 @@ from ovs_jax.typing import Batch
 
 LENGTHS = (16, 24, 32, 48, 77)
 """The lengths that a batch may be cut to, where they are shorter than ``data.text_length``."""
+
+
+def cut_to_fit(batch: Batch, *, most: int, agree: Callable[[int], int] = int) -> Batch:
+    """The batch, its texts cut to the smallest of `LENGTHS` that holds them.
+
+    Args:
+      batch: one process's part.
+      most: the length that its texts are padded to.
+      agree: gives the largest of the numbers that the processes of a run call it with; no process
+        sees the parts of the others.
+    """
+    return cut_texts(batch, fitting_length(agree(needed_length(batch)), most=most))
 
 
 def needed_length(batch: Batch) -> int:

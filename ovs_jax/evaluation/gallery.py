@@ -18,6 +18,7 @@ def draw_gallery(
     protocol: AnyProtocol,
     *,
     indices: Sequence[int],
+    titles: Sequence[str] = (),
     columns: int = 2,
     cell: int = 160,
     batch_size: int = 8,
@@ -29,6 +30,7 @@ def draw_gallery(
       source: records with ``image``, ``label`` and ``key``.
       protocol: how they are segmented.
       indices: which images, in order.
+      titles: what stands above each; nothing if empty.
       columns: scenes side by side.
       cell: the longer side of a picture in pixels.
       batch_size: see `Segmenter.paintings`.
@@ -38,10 +40,11 @@ def draw_gallery(
     """
     rules = segmenter.judged_by(protocol)
     prepared = load_scenes(source, indices, protocol, looked_at=rules)
+    painted = segmenter.paintings(prepared, rules, batch_size=batch_size)
     scenes = []
-    for scene, painting in segmenter.paintings(prepared, rules, batch_size=batch_size):
+    for (scene, painting), title in zip(painted, titles or [""] * len(indices), strict=True):
         found = painting.labels()
-        scenes.append(Scene(scene.image, found.groups, found.labels, scene.truth))
+        scenes.append(Scene(scene.image, found.groups, found.labels, scene.truth, title))
     names = rules.classes.names
     palette = distinct_palette(len(names), background=rules.classes.has_background)
     return contact_sheet(scenes, names, palette=palette, columns=columns, cell=cell)

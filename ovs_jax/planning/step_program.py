@@ -14,6 +14,7 @@ from ovs_jax.nn.execution import Remat
 from ovs_jax.planning import program_text
 from ovs_jax.planning.program_text import Program
 from ovs_jax.training import experiment
+from ovs_jax.training.caption_task import batch_fields, caption_model
 from ovs_jax.training.config import RunConfig, captioned
 from ovs_jax.training.labelled_config import LabelledDataConfig
 from ovs_jax.training.labelled_task import mask_model
@@ -187,18 +188,15 @@ def batch_shapes(config: RunConfig, mesh: Mesh) -> Batch:
             "label": array((side, side), np.int32),
             "classes": array((config.data.most_classes,), np.int32),
         }
-    (data, objective), model = captioned(config), experiment.caption_model(config)
+    (data, objective), model = captioned(config), caption_model(config)
 
     def texts(*more: int) -> dict[str, jax.ShapeDtypeStruct]:
         shape = (*more, data.text_length)
         return {"ids": array(shape, np.int32), "mask": array(shape, np.bool_)}
 
     image = array((model.encoder.image_size, model.encoder.image_size, 3), np.float32)
-    batch: dict[str, Any] = {"image": image, "caption": texts()}
-    if objective.multi_label:
-        batch["prompts"] = texts(data.prompt_count)
-    if objective.entity:
-        batch |= {"question": texts(), "answer": texts()}
-    if objective.mask:
-        batch |= {"cross_image": image, "cross_entity": texts()}
-    return batch
+    prompts = texts(data.prompt_count)
+    return {
+        name: image if name.endswith("image") else prompts if name == "prompts" else texts()
+        for name in batch_fields(objective)
+    }

@@ -9,8 +9,10 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ovs_jax.data.synthetic import WorldConfig
+import jax
+
 from ovs_jax.nn.execution import AttentionName, Remat
+from ovs_jax.training.data_config import TrainingDataConfig
 from ovs_jax.training.guards import GuardConfig
 from ovs_jax.training.labelled_config import LabelledDataConfig
 from ovs_jax.training.mask_objective import MaskObjective
@@ -19,8 +21,6 @@ from ovs_jax.training.optimizer import OptimizerConfig
 from ovs_jax.training.resume import CheckpointConfig
 from ovs_jax.training.start import InitConfig
 
-HELD_OUT = 500
-"""Scenes of the synthetic world that are judged where no limit is set."""
 PromptWords = Literal["nouns", "nltk_nouns", "entities", "none"]
 
 
@@ -41,8 +41,8 @@ class SetConfig:
     entity_index: str = ""
 
 
-@dataclass(frozen=True)
-class DataConfig:
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(TrainingDataConfig):
     """Where images and captions come from, and how batches are made of them.
 
     Attributes:
@@ -52,10 +52,7 @@ class DataConfig:
         entity_index.
       image_column: in a table, the column of image files.
       caption_column: in a table, the column of captions.
-      world: the synthetic world, if that is the source.
-      world_seed: which of many such worlds.
-      world_length: its number of training scenes.
-      remember: whether records stay in memory once they are read or drawn.
+      data_dir: where data sets of TFDS are; its own default if empty.
       tokenizer: ``synthetic``, ``wordpiece:FILE``, ``clip:PATH`` or ``roberta:FOLDER``.
       text_length: tokens a text, longer ones are cut.
       text_lengths: ``original`` pads every text to ``text_length``, as published; ``buckets`` pads
@@ -71,24 +68,13 @@ class DataConfig:
       entity_list: a file of own entities (`text.entity_files`); the published ones if empty.
       entity_index: a folder from ``ovs-jax data index-entities``; if empty, the captions are read
         when the run starts.
-      slices: contiguous ranges that the records are cut into. Every process reads only those its
-        part of the batch draws from. 0 for one a process; resuming with another number of processes
-        needs the number of the saved run.
-      workers: processes that build batches; 0 builds them in threads of this one.
-      threads: threads that build batches, in each process.
-      prefetch: batches that each process keeps ready.
-      max_bad_share: the run stops if a larger share of the records cannot be used.
       kind: tells the kinds of data apart in a config.
     """
 
-    source: str = "synthetic"
     sets: tuple[SetConfig, ...] = ()
     image_column: str = "image"
     caption_column: str = "caption"
-    world: WorldConfig = field(default_factory=WorldConfig)
-    world_seed: int = 0
-    world_length: int = 20_000
-    remember: bool = False
+    data_dir: str = ""
     tokenizer: str = "synthetic"
     text_length: int = 32
     text_lengths: Literal["original", "buckets"] = "original"
@@ -98,11 +84,6 @@ class DataConfig:
     entity_rule: str = "corrected"
     entity_list: str = ""
     entity_index: str = ""
-    slices: int = 0
-    workers: int = 0
-    threads: int = 2
-    prefetch: int = 2
-    max_bad_share: float = 0.05
     kind: Literal["captions"] = "captions"
 
     def __post_init__(self) -> None:
@@ -272,6 +253,16 @@ class RunConfig:
                 "schedule: expected one of warmup_epochs and warmup_steps, got "
                 f"{self.schedule.warmup_epochs} and {self.schedule.warmup_steps}"
             )
+
+    def stream(self) -> dict[str, Any]:
+        """The fields of `data.pipeline_config.StreamConfig` in this process."""
+        return {
+            **self.data.reading(),
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "process_index": jax.process_index(),
+            "process_count": jax.process_count(),
+        }
 
     def _check_ranges(self) -> None:
         adam, loss, rates = self.optimizer, self.objective, self.schedule

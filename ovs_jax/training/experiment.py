@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,22 +11,14 @@ import jax
 from jax.sharding import Mesh, PartitionSpec
 
 from ovs_jax import parallel
-from ovs_jax.data.index_files import open_index
-from ovs_jax.data.mixture import ImageTextSet
-from ovs_jax.data.pipeline import PipelineConfig, TrainingBatches, mixed_batches
-from ovs_jax.data.records import CaptionSource, Source
-from ovs_jax.data.sources import open_image_text
-from ovs_jax.data.synthetic import SyntheticWorld
+from ovs_jax.data.pipeline import TrainingBatches
 from ovs_jax.evaluation.files import check_output_folder
 from ovs_jax.models import registry
 from ovs_jax.nn import functional
-from ovs_jax.text.entities import EntityVocabulary, entity_rule
-from ovs_jax.text.entity_files import read_entity_list
-from ovs_jax.text.tokenizers import Tokenizer, load_tokenizer
 from ovs_jax.training import loop
 from ovs_jax.training import state as states
-from ovs_jax.training.caption_scores import make_scorer
-from ovs_jax.training.config import DataConfig, RunConfig, SetConfig, captioned
+from ovs_jax.training.caption_task import CaptionTask
+from ovs_jax.training.config import RunConfig
 from ovs_jax.training.flops import arithmetic
 from ovs_jax.training.labelled_config import LabelledDataConfig
 from ovs_jax.training.labelled_task import LabelledTask
@@ -107,33 +99,6 @@ class Task(Protocol):
     def scorer(self, plan: Plan) -> Callable[[State], Scores] | None:
         """A function that scores a state, or None without evaluation."""
         ...
-
-
-class CaptionTask:
-    """Learning from captions.
-
-    Args:
-      config: of the run.
-
-    Raises:
-      ValueError: config and data do not fit.
-      FileNotFoundError: the tokenizer's files are missing.
-    """
-
-    def __init__(self, config: RunConfig) -> None:
-        self._config, (self._data, objective) = config, captioned(config)
-        self._tokenizer = load_tokenizer(self._data.tokenizer)
-        self.objective: Objective = objective
-        self.tokenizer = self._tokenizer.to_dict()
-        self.heads = caption_model(config).encoder.heads
-
-    def open_batches(self) -> TrainingBatches:
-        """See `open_batches`."""
-        return open_batches(self._config, self._tokenizer)
-
-    def scorer(self, plan: Plan) -> Callable[[State], Scores] | None:
-        """See `make_scorer`."""
-        return make_scorer(self._config.evaluation, self._data, plan, self._tokenizer)
 
 
 def open_task(config: RunConfig) -> Task:
@@ -260,100 +225,3 @@ def make_plan(config: RunConfig, mesh: Mesh, *, steps: int, steps_per_epoch: int
         schedule=schedule,
         rules=(*rules, *parallel.DEFAULT_RULES),
     )
-
-
-def caption_model(config: RunConfig) -> registry.CaptionModelConfig:
-    """The config of the run's model.
-
-    Raises:
-      ValueError: it is of a model that does not learn from captions.
-    """
-    model = registry.from_dict(config.model)
-    if not isinstance(model, registry.CaptionModelConfig):
-        raise ValueError(
-            f"model.name: '{registry.model_name(model)}' does not learn from captions, expected "
-            "groupvit or ovsegmentor"
-        )
-    return model
-
-
-def open_batches(config: RunConfig, tokenizer: Tokenizer) -> TrainingBatches:
-    """This process's part of every batch, with the entries that the objective needs."""
-    (data, objective), model = captioned(config), caption_model(config)
-    if tokenizer.vocab_size > model.text.vocabulary:
-        raise ValueError(
-            f"model.text.vocabulary: expected at least the {tokenizer.vocab_size} words of "
-            f"tokenizer '{data.tokenizer}', got {model.text.vocabulary}"
-        )
-    if data.text_length > model.text.length:
-        raise ValueError(
-            f"data.text_length: expected at most model.text.length = {model.text.length}, got "
-            f"{data.text_length}"
-        )
-    if data.text_lengths == "buckets":
-        objective.check_padding_unseen(model)
-    fields = ["image", "caption"]
-    fields += ["prompts"] if objective.multi_label else []
-    fields += ["question", "answer"] if objective.entity else []
-    fields += ["cross_image", "cross_entity"] if objective.mask else []
-    pipeline = PipelineConfig(
-        batch_size=config.batch_size,
-        image_size=model.encoder.image_size,
-        text_length=data.text_length,
-        text_lengths=data.text_lengths,
-        fields=tuple(fields),
-        augmentation=data.augmentation,
-        prompt_count=data.prompt_count,
-        prompt_words=data.prompt_words,
-        remember=data.remember,
-        entity_rule=data.entity_rule,
-        seed=config.seed,
-        slices=data.slices,
-        workers=data.workers,
-        threads=data.threads,
-        prefetch=data.prefetch,
-        max_bad_share=data.max_bad_share,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-    )
-    sets, vocabulary = open_sets(data)
-    agree = parallel.Agreement("text_length").largest
-    return mixed_batches(sets, tokenizer, pipeline, vocabulary=vocabulary, agree=agree)
-
-
-def open_sets(data: DataConfig) -> tuple[list[ImageTextSet], EntityVocabulary | None]:
-    """Images with captions, and what counts as an entity in them (None: the published list).
-
-    Raises:
-      ValueError: the data cannot be used, or an index of entities was made from other captions or
-        by another rule.
-      FileNotFoundError: data, list or index are missing.
-    """
-    own = SetConfig(data.source, 0.0, data.prompt_words, data.entity_index)
-    sets: list[ImageTextSet] = []
-    vocabulary = read_entity_list(data.entity_list)[0] if data.entity_list else None
-    for chosen in data.sets or (own,):
-        source, names = open_source(replace(data, source=chosen.source, sets=()))
-        vocabulary = vocabulary or names
-        index = None
-        if chosen.entity_index:
-            rule = entity_rule(data.entity_rule, vocabulary)
-            if not isinstance(source, CaptionSource):
-                raise ValueError(f"data.entity_index: {chosen.source} cannot give its captions")
-            index = open_index(chosen.entity_index, captions=source.captions(), rule=rule)
-        sets.append(ImageTextSet(source, chosen.weight, chosen.prompt_words, index))
-    return sets, vocabulary
-
-
-def open_source(data: DataConfig) -> tuple[Source, EntityVocabulary | None]:
-    """Images with captions, and what counts as an entity in them (None: the published list)."""
-    vocabulary = None
-    if data.source == "synthetic":
-        source = SyntheticWorld(data.world, seed=data.world_seed, length=data.world_length)
-        names = source.entities()
-        vocabulary = EntityVocabulary(tuple(names), names)
-    else:
-        source = open_image_text(
-            data.source, image_column=data.image_column, caption_column=data.caption_column
-        )
-    return source, vocabulary

@@ -6,16 +6,15 @@ from typing import Literal
 
 from ovs_jax.data.label_transforms import LabelRecipe
 from ovs_jax.data.synthetic import attributes
-from ovs_jax.data.synthetic.config import WorldConfig
 from ovs_jax.text.class_splits import ClassSplit, class_split, read_class_split
+from ovs_jax.training.data_config import SYNTHETIC, TrainingDataConfig
 
-SYNTHETIC = "synthetic"
 ATTRIBUTES = "attributes"
 """The source of class embeddings that needs no text encoder."""
 
 
-@dataclass(frozen=True)
-class LabelledDataConfig:
+@dataclass(frozen=True, kw_only=True)
+class LabelledDataConfig(TrainingDataConfig):
     """Where images with label maps come from, and which of their classes are trained.
 
     Attributes:
@@ -33,19 +32,9 @@ class LabelledDataConfig:
       recipe: the augmentation, and the size of the images.
       most_classes: masks an image can have; of more, the smallest are ignored.
       ignore_label: the stored label of pixels that are not trained on.
-      world: the synthetic world, if that is the source.
-      world_seed: which of many such worlds.
-      world_length: its number of training scenes.
-      remember: whether records stay in memory once they are read or drawn.
-      slices: contiguous ranges that the records are cut into, see `config.DataConfig`.
-      workers: processes that build batches; 0 builds them in threads of this one.
-      threads: threads that build batches, in each process.
-      prefetch: batches that each process keeps ready.
-      max_bad_share: the run stops if a larger share of the records cannot be used.
       kind: tells the kinds of data apart in a config.
     """
 
-    source: str = SYNTHETIC
     dataset: str = ""
     split: str = "train"
     classes: str = SYNTHETIC
@@ -54,15 +43,6 @@ class LabelledDataConfig:
     recipe: LabelRecipe = field(default_factory=LabelRecipe)
     most_classes: int = 64
     ignore_label: int = 255
-    world: WorldConfig = field(default_factory=WorldConfig)
-    world_seed: int = 0
-    world_length: int = 20_000
-    remember: bool = False
-    slices: int = 0
-    workers: int = 0
-    threads: int = 2
-    prefetch: int = 2
-    max_bad_share: float = 0.05
     kind: Literal["labelled"] = "labelled"
 
     def __post_init__(self) -> None:

@@ -6,18 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
-from jax.experimental import multihost_utils
+from jax.sharding import Mesh
 
-from ovs_jax.data.batches import LABEL_FIELDS
 from ovs_jax.data.benchmarks import open_benchmark
 from ovs_jax.data.benchmarks.folders import open_labelled_folders
 from ovs_jax.data.labelled import labelled_batches
-from ovs_jax.data.pipeline import PipelineConfig, TrainingBatches
+from ovs_jax.data.pipeline import TrainingBatches
+from ovs_jax.data.pipeline_config import StreamConfig
 from ovs_jax.data.records import Source
-from ovs_jax.data.synthetic import SyntheticWorld
-from ovs_jax.evaluation.evaluator import evaluate
 from ovs_jax.evaluation.mask_segmenter import BoundModel, MaskSegmenter, PlainEmbedder
 from ovs_jax.evaluation.proposals import Fusion
 from ovs_jax.evaluation.zero_shot import ZeroShotProtocol, zero_shot_protocol
@@ -25,14 +21,16 @@ from ovs_jax.evaluation.zero_shot_world import world_protocol
 from ovs_jax.models import registry
 from ovs_jax.models.zegformer.config import ZegFormerConfig
 from ovs_jax.models.zegformer.model import STRIDE
-from ovs_jax.text.class_splits import ClassSplit
+from ovs_jax.nn import functional
 from ovs_jax.text.prompts import templates
 from ovs_jax.training.class_text import class_embedder
-from ovs_jax.training.config import HELD_OUT, EvaluationConfig, RunConfig
-from ovs_jax.training.labelled_config import SYNTHETIC, LabelledDataConfig
+from ovs_jax.training.config import RunConfig
+from ovs_jax.training.data_config import SYNTHETIC
+from ovs_jax.training.labelled_config import LabelledDataConfig
 from ovs_jax.training.loop import Scores
 from ovs_jax.training.mask_objective import MaskObjective
 from ovs_jax.training.objectives import Objective
+from ovs_jax.training.scores import make_scorer, open_judged
 from ovs_jax.training.state import Plan, State
 
 
@@ -86,47 +84,53 @@ class LabelledTask:
           ValueError: the data do not fit the config.
           FileNotFoundError: they are missing.
         """
-        config, data = self._config, self._data
-        pipeline = PipelineConfig(
-            batch_size=config.batch_size,
-            image_size=data.recipe.size,
-            text_length=2,  # of texts, which there are none of
-            fields=("image", *LABEL_FIELDS),
-            remember=data.remember,
-            seed=config.seed,
-            slices=data.slices,
-            workers=data.workers,
-            threads=data.threads,
-            prefetch=data.prefetch,
-            max_bad_share=data.max_bad_share,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
+        data = self._data
         return labelled_batches(
             open_source(data),
             self.split,
-            pipeline,
+            StreamConfig(**self._config.stream()),
             recipe=data.recipe,
             ignore_label=data.ignore_label,
             most_classes=data.most_classes,
         )
 
+    def judged(self) -> tuple[Source, ZeroShotProtocol] | None:
+        """Labelled images and the protocol to judge by, the segment branch alone; None for none.
+
+        Raises:
+          ValueError: an unknown protocol, or no folder for it.
+          FileNotFoundError: the benchmark is missing.
+        """
+        return open_judged(
+            self._config.evaluation, benchmark=segment_branch, synthetic=self._held_out
+        )
+
+    def _held_out(self) -> tuple[Source, ZeroShotProtocol]:
+        data = self._data
+        if data.classes != SYNTHETIC:
+            raise ValueError(
+                "evaluation.source: 'synthetic' has other classes than data.classes "
+                f"'{data.classes}'"
+            )
+        rules = world_protocol(self.split, size=data.recipe.size)
+        world = data.held_out_world(self._config.evaluation.limit)
+        return world.segmentation(), replace(rules, templates=templates(data.prompts))
+
     def scorer(self, plan: Plan) -> Callable[[State], Scores] | None:
         """Scores a state by the harmonic mean of seen and unseen classes, or None."""
-        found = open_judged(self._config.evaluation, self._data, self.split)
-        if found is None:
+        judged = self.judged()
+        if judged is None:
             return None
-        source, rules = found
+        rules = judged[1]
         # Embedded once, not at every evaluation.
         unit = self.text.embed_classes(rules.split.classes.names, templates=rules.templates)
-        return partial(
-            _score,
-            plan=plan,
-            source=source,
-            rules=rules,
-            text=PlainEmbedder(lambda names: unit),
-            limit=self._config.evaluation.limit or None,
-        )
+        text = PlainEmbedder(lambda names: unit)
+
+        def segmenter(weights: functional.Tree, mesh: Mesh) -> MaskSegmenter:
+            model = BoundModel(plan.static, weights["params"], weights["stats"])
+            return MaskSegmenter(model, text=text, defaults=rules)
+
+        return make_scorer(self._config.evaluation, plan, judged=judged, segmenter=segmenter)
 
 
 def mask_model(config: RunConfig) -> ZegFormerConfig:
@@ -152,60 +156,17 @@ def open_source(data: LabelledDataConfig) -> Source:
       FileNotFoundError: a folder is missing.
     """
     if data.source == SYNTHETIC:
-        world = SyntheticWorld(data.world, seed=data.world_seed, length=data.world_length)
-        return world.segmentation()
+        return data.training_world().segmentation()
     if data.dataset:
         return open_benchmark(data.dataset, data.source, split=data.split)
     return open_labelled_folders(Path(data.source, "images"), Path(data.source, "labels"))
 
 
-def open_judged(
-    config: EvaluationConfig, data: LabelledDataConfig, split: ClassSplit
-) -> tuple[Source, ZeroShotProtocol] | None:
-    """Labelled images and the protocol to judge by, the segment branch alone; None for none.
+def segment_branch(preset: str, dataset: str) -> tuple[str, ZeroShotProtocol]:
+    """The benchmark of a preset and its protocol without CLIP's image branch.
 
-    Raises:
-      ValueError: an unknown protocol, or no folder for it.
-      FileNotFoundError: the benchmark is missing.
+    That branch is not trained, and 100 times slower; calibration goes with it.
     """
-    if config.source == "none":
-        return None
-    if config.source == "benchmark":
-        if not config.folder:
-            raise ValueError("evaluation.folder: expected the folder of a benchmark, got none")
-        preset, _, dataset = config.protocol.partition("/")
-        rules = zero_shot_protocol(preset, dataset)
-        # CLIP's image branch is not trained, and 100 times slower; calibration goes with it.
-        rules = replace(
-            rules, name=f"{preset} (segment branch)", fusion=Fusion("segment"), gamma=0.0
-        )
-        return open_benchmark(rules.split.name, config.folder), rules
-    if data.classes != SYNTHETIC:
-        raise ValueError(
-            f"evaluation.source: 'synthetic' has other classes than data.classes '{data.classes}'"
-        )
-    world = SyntheticWorld(
-        data.world, split="validation", seed=data.world_seed, length=config.limit or HELD_OUT
-    )
-    rules = world_protocol(split, size=data.recipe.size)
-    return world.segmentation(), replace(rules, templates=templates(data.prompts))
-
-
-def _score(
-    state: State,
-    *,
-    plan: Plan,
-    source: Source,
-    rules: ZeroShotProtocol,
-    text: PlainEmbedder,
-    limit: int | None,
-) -> Scores:
-    weights = {name: state[name] for name in ("params", "stats")}
-    if jax.process_count() > 1:
-        # Every host judges images of its own.
-        weights = multihost_utils.process_allgather(weights, tiled=True)
-    model = BoundModel(plan.static, weights["params"], weights["stats"])
-    segmenter = MaskSegmenter(model, text=text, defaults=rules)
-    report = evaluate(segmenter, source, rules, limit=limit, progress=False)
-    values = {name: value for name, value in report.figures().items() if np.isfinite(value)}
-    return Scores(values, report.score)
+    rules = zero_shot_protocol(preset, dataset)
+    rules = replace(rules, name=f"{preset} (segment branch)", fusion=Fusion("segment"), gamma=0.0)
+    return rules.split.name, rules

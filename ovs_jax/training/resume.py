@@ -82,6 +82,14 @@ class Checkpoints:
         self._manager = self._open()
 
     def _open(self) -> ocp.CheckpointManager:
+        # Orbax reads the scores of all steps here and would fail at a damaged one.
+        if jax.process_index() == 0:
+            for file in sorted(self.folder.glob("[0-9]*/metrics/metrics")):
+                try:
+                    json.loads(file.read_text())
+                except (OSError, ValueError) as error:
+                    self._rename(file.parents[1], error)
+        _meet("scores read")
         return ocp.CheckpointManager(
             self.folder,
             options=ocp.CheckpointManagerOptions(
@@ -168,18 +176,19 @@ class Checkpoints:
         iterator.start_prefetch()
 
     def _set_aside(self, step: int, error: Exception) -> None:
-        source = self.folder / str(step)
-        logger.warning("checkpoint %s is unusable and is put aside: %s", source, error)
         self._manager.close()
+        _meet(f"checkpoint {step} closed")
         if jax.process_index() == 0:
-            target = self.workdir / BROKEN / str(step)
-            target.parent.mkdir(exist_ok=True)
-            while target.exists():
-                target = target.with_name(target.name + "_")
-            source.rename(target)
-        if jax.process_count() > 1:
-            multihost_utils.sync_global_devices(f"checkpoint {step} put aside")
+            self._rename(self.folder / str(step), error)
         self._manager = self._open()
+
+    def _rename(self, source: Path, error: Exception) -> None:
+        logger.warning("checkpoint %s is unusable and is put aside: %s", source, error)
+        target = self.workdir / BROKEN / source.name
+        target.parent.mkdir(exist_ok=True)
+        while target.exists():
+            target = target.with_name(target.name + "_")
+        source.rename(target)
 
     @property
     def latest(self) -> int | None:
@@ -199,6 +208,12 @@ class Checkpoints:
         """Waits until everything is written."""
         self._manager.wait_until_finished()
         self._manager.close()
+
+
+def _meet(name: str) -> None:
+    """Waits for all processes."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
 
 
 def _positions(folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from ovs_jax.data.label_transforms import LabelRecipe
 from ovs_jax.data.labelled import labelled_batches, labelled_pixels, present_classes
-from ovs_jax.data.pipeline import PipelineConfig
+from ovs_jax.data.pipeline_config import StreamConfig
 from ovs_jax.data.records import BadRecordError
 from ovs_jax.text.class_splits import split_classes
 from ovs_jax.typing import ClassSet
@@ -52,10 +52,7 @@ class Scenes:
 
 
 def stream(source, **changes):
-    config = PipelineConfig(
-        **{"batch_size": 4, "image_size": 16, "text_length": 2, "fields": FIELDS, "threads": 0}
-        | changes
-    )
+    config = StreamConfig(**{"batch_size": 4, "threads": 0} | changes)
     return labelled_batches(source, SPLIT, config, recipe=RECIPE, most_classes=3)
 
 
@@ -150,8 +147,6 @@ def test_of_too_many_classes_the_smallest_are_ignored(caplog):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"fields": ("image", "caption")}, "fields: expected image, label and classes"),
-        ({"image_size": 32}, "image_size: expected the recipe's size 16, got 32"),
         ({"batch_size": 13}, "batch_size 13 is more than the 12 usable records"),
     ],
 )

@@ -1,6 +1,7 @@
 """Texts are cut to what a batch needs, in all processes alike."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovs_jax.data.pipeline import PipelineConfig, TrainingBatches
-from ovs_jax.data.text_lengths import LENGTHS, cut_texts, fitting_length, needed_length
+from ovs_jax.data.pipeline import TrainingBatches
+from ovs_jax.data.pipeline_config import StreamConfig
+from ovs_jax.data.text_lengths import (
+    LENGTHS,
+    cut_texts,
+    cut_to_fit,
+    fitting_length,
+    needed_length,
+)
 from ovs_jax.text.tokenizers import Tokenizer
 from tests.data.numbered import CONFIG, Numbered, open_batches, take
 
@@ -42,6 +50,8 @@ class Alone:
     mixture: Any = None
     seed, slots = 0, range(2)
 
+    fields = ("caption",)
+
     def __init__(self, longest: int) -> None:
         self.longest = longest
         self.mixture = type("Mixture", (), {"records": 4, "steps_per_epoch": 2})()
@@ -52,7 +62,7 @@ class Alone:
 
 
 def test_all_processes_take_the_length_that_the_longest_text_of_any_needs() -> None:
-    config = PipelineConfig(4, 8, 77, ("caption",), "buckets", threads=0)
+    config = StreamConfig(4, threads=0)
     said: list[int] = []
 
     def agree(number: int) -> int:
@@ -60,7 +70,8 @@ def test_all_processes_take_the_length_that_the_longest_text_of_any_needs() -> N
         return max(number, 30)  # what another process needs
 
     for longest, expected in ((9, 32), (30, 32), (40, 48)):
-        batches = TrainingBatches(Alone(longest), config, agree=agree)
+        finish = partial(cut_to_fit, most=77, agree=agree)
+        batches = TrainingBatches(Alone(longest), config, finish=finish)
         assert next(batches)["caption"]["mask"].shape == (2, expected)
     assert said == [9, 30, 40]
 

@@ -119,9 +119,17 @@ def test_a_model_and_clip_paint_an_image_with_all_classes(segmenter):
 
 
 def test_class_names_are_embedded_once_for_many_images(segmenter, monkeypatch):
-    painted(segmenter, ALONE)
-    monkeypatch.setattr(ClipClassifier, "embed_classes", None)
-    painted(segmenter, ALONE)
+    calls, embed = [], ClipClassifier.embed_classes
+
+    def counted(*names, **options):
+        calls.append(names)
+        return embed(*names, **options)
+
+    monkeypatch.setattr(ClipClassifier, "embed_classes", counted)
+    unheard = replace(ALONE, templates=("one {} of these.",))
+    first, second = painted(segmenter, unheard), painted(segmenter, unheard)
+    np.testing.assert_array_equal(first.labels().labels, second.labels().labels)
+    assert len(calls) == 1
 
 
 def test_a_photo_is_segmented_with_any_words_those_of_training_being_seen(without_clip):

@@ -21,9 +21,9 @@ from ovs_jax.planning import collectives, program_text
 from ovs_jax.planning.cost import count
 from ovs_jax.planning.step_program import batch_shapes
 from ovs_jax.text.entities import CorrectedRule
-from ovs_jax.text.tokenizers import load_tokenizer
-from ovs_jax.training import caption_scores, experiment
+from ovs_jax.training import caption_task, experiment
 from ovs_jax.training import state as states
+from ovs_jax.training.caption_task import CaptionTask
 from ovs_jax.training.config import RunConfig
 from ovs_jax.training.step import StepConfig, make_step
 
@@ -68,7 +68,7 @@ def test_stage_2_on_eight_devices_has_the_loss_and_gradients_of_one(golden: Path
     # The softmax over groups does not feel the bias of the assignment's queries: what gradient it
     # has is that of the mask loss, which at the published weight of 0.1 is near the rounding.
     config = resolve("ovsegmentor/stage2:smoke", "objective.mask=1.0")
-    batches = experiment.open_batches(config, load_tokenizer(config.data.tokenizer))
+    batches = CaptionTask(config).open_batches()
     batch = next(batches)
     batches.close()
     alone = parallel.make_mesh((1, 1, 1), devices=jax.devices()[:1])
@@ -101,7 +101,7 @@ def test_with_tiles_no_array_has_every_image_against_every_text() -> None:
     def largest(tile: int) -> bool:
         config = resolve("ovsegmentor/stage1:smoke")
         config = replace(config, batch_size=40, objective=replace(config.objective, tile=tile))
-        batches = experiment.open_batches(config, load_tokenizer(config.data.tokenizer))
+        batches = CaptionTask(config).open_batches()
         batch = next(batches)
         batches.close()
         mesh = parallel.make_mesh((1, 1, 1), devices=jax.devices()[:1])
@@ -127,7 +127,7 @@ def test_with_tiles_no_array_has_every_image_against_every_text() -> None:
 )
 def test_batches_hold_what_the_objective_needs_and_no_more(name: str, entries: set[str]) -> None:
     config = resolve(name)
-    batches = experiment.open_batches(config, load_tokenizer(config.data.tokenizer))
+    batches = CaptionTask(config).open_batches()
     batch = next(batches)
     batches.close()
     assert set(batch) == entries
@@ -163,7 +163,7 @@ def test_the_step_of_every_smoke_variant_fits_its_batches(name: str) -> None:
 def test_photos_with_captions_are_a_source_too(shared_data: Path) -> None:
     folder = shared_data / "photos_captions"
     config = resolve("ovsegmentor/stage1:smoke", f"data.source={folder}")
-    batches = experiment.open_batches(config, load_tokenizer(config.data.tokenizer))
+    batches = CaptionTask(config).open_batches()
     batch = next(batches)
     batches.close()
     assert batch["image"].shape == (16, 32, 32, 3)
@@ -173,14 +173,14 @@ def test_photos_with_captions_are_a_source_too(shared_data: Path) -> None:
 def test_a_benchmark_is_judged_under_the_protocol_of_the_config(shared_data: Path) -> None:
     folder = f"evaluation.folder={shared_data / 'voc_layout'}"
     config = resolve("ovsegmentor/stage1:smoke", "evaluation.source=benchmark", folder)
-    opened = caption_scores.open_labelled(config.evaluation, config.data)
+    opened = CaptionTask(config).judged()
     assert opened is not None
     source, rules = opened
     assert (rules.name, rules.classes.name) == ("ovsegmentor", "voc21")
     assert source[0]["label"].max() in (*range(21), 255)
     other = resolve("ovsegmentor/stage1:smoke", "evaluation.source=benchmark")
     with pytest.raises(ValueError, match=r"evaluation\.folder: expected the folder"):
-        caption_scores.open_labelled(other.evaluation, other.data)
+        CaptionTask(other).judged()
 
 
 def tables(folder: Path, *sizes: int) -> list[str]:
@@ -204,7 +204,7 @@ def test_sets_are_mixed_and_each_has_its_index(tmp_path: Path) -> None:
     ]
     name = "ovsegmentor/stage1:smoke"
     config = resolve(name, "data.source=", f"data.sets={sets}", "data.slices=2")
-    batches = experiment.open_batches(config, load_tokenizer(config.data.tokenizer))
+    batches = CaptionTask(config).open_batches()
     assert batches.get_state()["stream"] == {
         "records": [16, 48], "shares": [2, 6], "slices": 2, "batch_size": 16, "seed": config.seed,
     }  # fmt: skip
@@ -213,7 +213,7 @@ def test_sets_are_mixed_and_each_has_its_index(tmp_path: Path) -> None:
     sets[1]["entity_index"] = sets[0]["entity_index"]
     config = resolve(name, "data.source=", f"data.sets={sets}")
     with pytest.raises(ValueError, match="made from 16 other captions than the 48"):
-        experiment.open_sets(config.data)
+        caption_task.open_sets(config.data)
 
 
 def test_an_own_list_of_entities_decides_what_is_used(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_an_own_list_of_entities_decides_what_is_used(tmp_path: Path) -> None:
         f"data.entity_list={tmp_path / 'own.txt'}",
     )
     with pytest.raises(ValueError, match=r"none of 16 captions .* words such as \['cat'\]"):
-        experiment.open_batches(config, load_tokenizer(config.data.tokenizer))
+        CaptionTask(config).open_batches()
 
 
 @pytest.mark.parametrize("name", ["groupvit/gcc_yfcc", "ovsegmentor/stage1", "ovsegmentor/stage2"])

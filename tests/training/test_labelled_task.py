@@ -15,9 +15,9 @@ from ovs_jax.evaluation.zero_shot_report import ZeroShotReport
 from ovs_jax.mapping import from_mapping
 from ovs_jax.models import registry
 from ovs_jax.nn import functional
-from ovs_jax.training import experiment, labelled_task
+from ovs_jax.training import experiment, scores
 from ovs_jax.training.config import RunConfig
-from ovs_jax.training.labelled_task import LabelledTask, open_judged
+from ovs_jax.training.labelled_task import LabelledTask
 from ovs_jax.training.start import transfer
 
 
@@ -185,8 +185,7 @@ def test_a_benchmark_is_judged_by_the_segment_branch_of_its_protocol(shared_data
         f"evaluation.folder={shared_data / 'voc_layout'}",
         "evaluation.protocol=zegformer/pascal_voc",
     )
-    task = LabelledTask(config)
-    found = open_judged(config.evaluation, task._data, task.split)
+    found = LabelledTask(config).judged()
     assert found is not None
     source, rules = found
     assert (rules.fusion.kind, rules.gamma, rules.split.name) == ("segment", 0.0, "voc20")
@@ -208,7 +207,7 @@ def test_a_state_is_scored_by_the_harmonic_mean(monkeypatch: pytest.MonkeyPatch)
         given.update(rest, scenes=len(source), bank=segmenter.bank(rules), size=rules.short_side)
         return ZeroShotReport(rules, {0.0: Confusion(counts)}, images=3, seconds=1.0)
 
-    monkeypatch.setattr(labelled_task, "evaluate", judge)
+    monkeypatch.setattr(scores, "evaluate", judge)
     score = task.scorer(plan)
     assert score is not None
     weights = {name: {"x": np.zeros(2, np.float32)} for name in ("params", "stats")}
@@ -223,12 +222,11 @@ def test_a_state_is_scored_by_the_harmonic_mean(monkeypatch: pytest.MonkeyPatch)
     assert np.flatnonzero(given["bank"].unseen).tolist() == list(task.split.unseen)
 
 
-def test_what_is_missing_for_an_evaluation_is_named() -> None:
-    task = LabelledTask(smoke())
-    config = smoke("evaluation.source=benchmark").evaluation
+def test_what_is_missing_for_an_evaluation_is_named(tmp_path: Path) -> None:
+    task = LabelledTask(smoke("evaluation.source=benchmark"))
     with pytest.raises(ValueError, match=r"evaluation.folder: expected the folder of a benchmark"):
-        open_judged(config, task._data, task.split)
-    other = smoke("data.classes=pascal_voc", "data.source=VOC", "data.dataset=voc20").data
+        task.judged()
+    other = LabelledTask(smoke(*own(tmp_path, PETS)))
     with pytest.raises(ValueError, match=r"evaluation.source: 'synthetic' has other classes than"):
-        open_judged(smoke().evaluation, other, task.split)  # pyright: ignore[reportArgumentType]
-    assert open_judged(smoke("evaluation.source=none").evaluation, task._data, task.split) is None
+        other.judged()
+    assert LabelledTask(smoke("evaluation.source=none")).judged() is None

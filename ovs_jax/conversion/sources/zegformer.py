@@ -8,7 +8,7 @@ from ovs_jax.conversion.layers import convolution, dense, fused, kernel, norm
 from ovs_jax.conversion.rules import Rule
 from ovs_jax.conversion.sizes import Sizes
 from ovs_jax.conversion.source import Source
-from ovs_jax.conversion.sources.resnet_detectron import resnet, resnet_config
+from ovs_jax.conversion.sources import resnet_detectron
 from ovs_jax.models.zegformer.config import (
     PixelDecoderConfig,
     TransformerConfig,
@@ -86,7 +86,7 @@ def pixel_decoder() -> list[Rule]:
 
 
 RULES = (
-    *resnet("backbone.", "backbone/"),
+    *resnet_detectron.NAMES.rules("backbone.", "backbone/"),
     *pixel_decoder(),
     *convolution(f"{_PREDICTOR}.input_proj", "input_projection"),
     *encoder(f"{_PREDICTOR}.transformer.encoder", "encoder"),
@@ -113,7 +113,7 @@ def config(sizes: Sizes) -> ZegFormerConfig:
     encoders = (f"{_PREDICTOR}.transformer.encoder", f"{_PIXELS}.transformer.encoder")
     width = sizes.size(f"{_PREDICTOR}.query_embed.weight", 1)
     return ZegFormerConfig(
-        backbone=resnet_config(sizes, "backbone."),
+        backbone=resnet_detectron.NAMES.config(sizes, "backbone."),
         pixel_decoder=PixelDecoderConfig(
             width=sizes.size(f"{_PIXELS}.mask_features.weight", 1),
             outputs=sizes.size(f"{_PIXELS}.mask_features.weight", 0),

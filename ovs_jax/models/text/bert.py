@@ -21,7 +21,7 @@ class BertLayer(nnx.Module):
     """Self-attention and MLP, each with a residual and a LayerNorm after it."""
 
     def __init__(self, config: TextConfig, *, eps: float, rngs: nnx.Rngs) -> None:
-        self.attention = Attention(config.width, config.heads, rngs=rngs)
+        self.attention = Attention(config.width, config.heads, dropout=config.dropout, rngs=rngs)
         self.attention_norm = LayerNorm(config.width, eps=eps)
         self.mlp = Mlp(config.width, config.hidden, config.width, rngs=rngs)
         self.mlp_norm = LayerNorm(config.width, eps=eps)
@@ -35,10 +35,9 @@ class BertLayer(nnx.Module):
         key: Key[Array, ""] | None = None,
     ) -> Float[Array, "b l d"]:
         """Returns the tokens, informed by the kept ones."""
-        first, second = split(key, 2)
-        x = self.attention_norm(
-            x + dropout(self.attention(x, x, mask=mask), self.dropout, key=first)
-        )
+        first, second, shares = split(key, 3)
+        informed = self.attention(x, x, mask=mask, key=shares)
+        x = self.attention_norm(x + dropout(informed, self.dropout, key=first))
         return self.mlp_norm(x + dropout(self.mlp(x), self.dropout, key=second))
 
 

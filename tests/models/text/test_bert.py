@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ovs_jax.models.text import TextConfig, text_encoder
+from ovs_jax.models.text import bert as bert_module
 from ovs_jax.nn import functional
 
 CONFIG = TextConfig(
@@ -126,3 +127,24 @@ def test_padding_no_further_than_the_longest_text_changes_nothing(encoder):
     short = jax.jit(encoder.encode)(encoder.params, encoder.ids[:, :7], MASK[:, :7])
     np.testing.assert_allclose(short.pooled, long.pooled, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(short.tokens[MASK[:, :7]], long.tokens[MASK], rtol=1e-5, atol=1e-6)
+
+
+def test_dropout_takes_shares_of_attention_too(monkeypatch):
+    seen = []
+    plain = bert_module.dropout
+
+    def nothing(x, rate, *, key):
+        seen.append(rate)
+        return plain(x, 0.0, key=key)
+
+    # What is left of the dropout then is that within attention.
+    monkeypatch.setattr(bert_module, "dropout", nothing)
+    encoder = Encoder(replace(CONFIG, dropout=0.5))
+    encode = jax.jit(encoder.encode)
+    without, first, second = (
+        encode(encoder.params, encoder.ids, MASK, key).tokens
+        for key in (None, jax.random.key(0), jax.random.key(1))
+    )
+    assert set(seen) == {0.5}
+    for one, other in ((without, first), (first, second)):
+        assert np.abs(one - other)[MASK].max() > 1e-2
