@@ -180,6 +180,8 @@ def accelerate(arguments: argparse.Namespace, environment: dict[str, Any], keep:
     print(", ".join(f"{name} {value}" for name, value in environment.items()), flush=True)
     for line in accelerator.rates(names, options, report):
         print(line, flush=True)
+    if arguments.smoke:
+        print("nano models: these rates say that the script runs, and nothing else")
     if (ours := found.get("groupvit_alone")) and (theirs := found.get(accelerator.TORCH)):
         print(accelerator.compared(ours, theirs), flush=True)
 

@@ -6,6 +6,7 @@ compared with: a process of its own times `transformers` before JAX takes the de
 """
 
 import contextlib
+import gc
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -128,6 +129,7 @@ def rates(names: list[str], options: Options, report: Report) -> Iterator[str]:
     for name in names:
 
         def attempt(batch: int, name: str = name) -> Rate:
+            gc.collect()  # the arrays of the batch before
             with _full():
                 rate = _timed(name, batch, options)
             report(rate)
@@ -270,6 +272,7 @@ def _torch_search(options: Options) -> tuple[str, list[Rate]]:
         config = _config("groupvit_alone", batch, options)
         each = flops.of_an_image(config).total
         torch.compiler.reset()
+        gc.collect()  # the batch before
         if device == "cuda":
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()

@@ -16,7 +16,8 @@ from ovs_jax.models import registry
 from ovs_jax.nn import functional
 from ovs_jax.text.class_sets import class_set
 from ovs_jax.text.tokenizers import load_tokenizer
-from ovs_jax.training import experiment, flops
+from ovs_jax.training import flops
+from ovs_jax.training.caption_task import caption_model
 from ovs_jax.training.config import RunConfig
 from ovs_jax.typing import Batch
 
@@ -63,7 +64,7 @@ def training_case(config: RunConfig, *, name: str, text_length: int | None = Non
       name: of the experiment.
       text_length: tokens of every text; the config's if not given.
     """
-    model = experiment.caption_model(config)
+    model = caption_model(config)
     length = text_length or config.data.text_length
     trainer = Trainer(config)
     arrays = trainer.place(random_batch(model, config, length))
@@ -110,7 +111,7 @@ def evaluation_case(*, batch: int, smoke: bool = False) -> Case:
     """Windows of random images through the segmenter: encode, score against 21 classes, label."""
     name = training.variant(TRAINING["stage1"], smoke=smoke)
     config = training.load(name, batch=batch, dtype="float32")
-    model = experiment.caption_model(config)
+    model = caption_model(config)
     window = 2 * model.encoder.image_size
     static, params, stats = functional.init(registry.build(model), jax.random.key(0))
     segmenter = GroupSegmenter(

@@ -1,6 +1,5 @@
 """The largest batch that a device has the memory for."""
 
-import gc
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
@@ -49,7 +48,6 @@ def largest(
             fitted[batch] = attempt(batch)
         except FullError:
             full = batch
-        gc.collect()  # the arrays of this batch
         batch = following({size: each.bytes for size, each in fitted.items()}, full, batch, memory)
     if not fitted:
         raise ValueError(f"a batch of {full} does not fit, and no smaller one was left to try")
