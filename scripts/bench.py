@@ -148,8 +148,12 @@ def compare_lengths(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def accelerate(arguments: argparse.Namespace, environment: dict[str, Any], keep: Keep) -> None:
-    """Finds and times the largest batch of every case; tells of each batch as it is known."""
+def accelerate(arguments: argparse.Namespace, environment: dict[str, Any], keep: Keep) -> bool:
+    """Finds and times the largest batch of every case; tells of each batch as it is known.
+
+    Returns:
+      Whether there is a result of every case; without PyTorch there need be none of it.
+    """
     from benchmark import accelerator
 
     options = accelerator.Options(
@@ -178,12 +182,15 @@ def accelerate(arguments: argparse.Namespace, environment: dict[str, Any], keep:
         print(accelerator.torch_rates(options, report), flush=True)
     environment |= machine.describe()
     print(", ".join(f"{name} {value}" for name, value in environment.items()), flush=True)
-    for line in accelerator.rates(names, options, report):
+    complete = True
+    for done, line in accelerator.rates(names, options, report):
+        complete &= done
         print(line, flush=True)
     if arguments.smoke:
         print("nano models: these rates say that the script runs, and nothing else")
     if (ours := found.get("groupvit_alone")) and (theirs := found.get(accelerator.TORCH)):
         print(accelerator.compared(ours, theirs), flush=True)
+    return complete
 
 
 def compare(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -308,8 +315,7 @@ def main(arguments: list[str] | None = None) -> int:
             if parsed.smoke:  # compiling, not running, is what takes minutes
                 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
             keep_compiled_programs()
-            accelerate(parsed, result["environment"], keep)
-            return 0
+            return 0 if accelerate(parsed, result["environment"], keep) else 1
         import jax
 
         if parsed.against_torch:

@@ -113,7 +113,7 @@ Report = Callable[[Rate], None]
 """Told of every batch as soon as it is timed."""
 
 
-def rates(names: list[str], options: Options, report: Report) -> Iterator[str]:
+def rates(names: list[str], options: Options, report: Report) -> Iterator[tuple[bool, str]]:
     """Every case at its largest batch.
 
     Args:
@@ -122,7 +122,7 @@ def rates(names: list[str], options: Options, report: Report) -> Iterator[str]:
       report: told of every batch.
 
     Yields:
-      A line on each case.
+      Of each case whether there is a result, and a line on it. What fails does not cost the rest.
     """
     device = jax.devices()[0]
     memory = (device.memory_stats() or {}).get("bytes_limit")
@@ -136,7 +136,12 @@ def rates(names: list[str], options: Options, report: Report) -> Iterator[str]:
             return rate
 
         most = min(options.most, MOST_WINDOWS) if name == EVALUATION else options.most
-        yield _searched(name, attempt, options, most=most, memory=memory)
+        try:
+            line = _searched(name, attempt, options, most=most, memory=memory)
+        except (RuntimeError, ValueError) as error:
+            yield False, f"{name}: failed: {_brief(error)}"
+        else:
+            yield True, line
 
 
 def torch_rates(options: Options, report: Report) -> str:
