@@ -5,6 +5,7 @@
     python scripts/bench.py --cases text_lengths --captions FILE.json          stage 1, texts cut
     python scripts/bench.py --cases zegformer        a photo: no CLIP, mask pooling, 100 crops
     python scripts/bench.py --accelerator            bfloat16, the largest batches that fit
+    python scripts/bench.py --accelerator --cases stage1 --config.step.attention=cudnn
     python scripts/bench.py --accelerator --smoke --most 16        the same on nano models, to try
     python scripts/bench.py --against-torch          GroupViT here and in PyTorch, in turn
 
@@ -14,32 +15,46 @@ Model FLOPs are counted by hand (what is counted stands in ``ovs_jax/training/fl
 printed beside XLA's own, which has elementwise operations too and counts the body of a loop once.
 On an accelerator with a published peak, utilisation is model FLOP/s over that peak. On Linux, a CPU
 case's peak memory is that of the timed repeats; on accelerators it is that of the process so far.
+
+--accelerator prints every batch as soon as it is timed and rewrites --json then, so that a run that
+is cut off has told what it knows. It compares with PyTorch's GroupViT where torch is installed.
 """
 
 import argparse
 import json
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmark import machine, measure
 
 from ovs_jax import chips
+from ovs_jax.cli.config import OVERRIDE
+from ovs_jax.cli.main import keep_compiled_programs
 
 TEXT_LENGTHS = "text_lengths"
 CASES = ("stage1", "stage2", "evaluation", "zegformer", "zegformer_step", TEXT_LENGTHS)
+FIRST, FIRST_NANO = 64, 16
+"""Batch that --accelerator begins with, and with --smoke."""
+Keep = Callable[[dict[str, Any]], None]
 
 
 def run_case(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Times one case and returns its row."""
     import jax
-    from benchmark import cases
+    from benchmark import cases, training
 
     batch, smoke = arguments.batch, arguments.smoke
     if name == cases.EVALUATION:
         case = cases.evaluation_case(batch=batch, smoke=smoke)
     else:
-        case = cases.training_case(name, batch=batch, dtype=arguments.dtype, smoke=smoke)
+        title = training.variant(cases.TRAINING[name], smoke=smoke)
+        config = training.load(
+            title, batch=batch, dtype=arguments.dtype, overrides=arguments.overrides
+        )
+        case = cases.training_case(config, name=title)
     measure.in_turn({"": case.run}, warm_up=arguments.warm_up, repeats=0)
     machine.forget_peak_memory()
     times = measure.in_turn({"": case.run}, warm_up=0, repeats=arguments.repeats)[""]
@@ -113,6 +128,7 @@ def compare_lengths(arguments: argparse.Namespace) -> dict[str, Any]:
         repeats=arguments.repeats,
         dtype=arguments.dtype,
         smoke=arguments.smoke,
+        overrides=arguments.overrides,
     )
     cut = ", ".join(f"{times} at {length}" for length, times in found.lengths.items())
     print(
@@ -132,20 +148,49 @@ def compare_lengths(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def accelerate(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Finds and times the largest batch of every case; prints each as it is known."""
+def accelerate(arguments: argparse.Namespace, environment: dict[str, Any], keep: Keep) -> bool:
+    """Finds and times the largest batch of every case; tells of each batch as it is known.
+
+    Returns:
+      Whether there is a result of every case; without PyTorch there need be none of it.
+    """
     from benchmark import accelerator
 
-    found = []
-    for rate in accelerator.rates(
+    options = accelerator.Options(
         first=arguments.batch,
         most=arguments.most,
         repeats=arguments.repeats,
         smoke=arguments.smoke,
-    ):
-        print(rate.line(), flush=True)
-        found.append(rate)
-    return accelerator.as_rows(found)
+        cut=arguments.cut or accelerator.CUT_LENGTH,
+        overrides=arguments.overrides,
+        trace=arguments.trace,
+    )
+    names = arguments.cases or list(accelerator.CASES)
+    if unknown := set(names) - set(accelerator.CASES):
+        known = ", ".join(accelerator.CASES)
+        raise ValueError(f"--cases: expected some of {known}, got {', '.join(sorted(unknown))}")
+    found: dict[str, dict[int, accelerator.Rate]] = {}
+
+    def report(rate: accelerator.Rate) -> None:
+        if rate.case != accelerator.TORCH:  # which has told already
+            print(f"  {rate.case} {rate.line()}", flush=True)
+        found.setdefault(rate.case, {})[rate.batch] = rate
+        keep(rate.row())
+
+    if accelerator.TORCH in names:  # first: JAX takes the device's memory and keeps it
+        names.remove(accelerator.TORCH)
+        print(accelerator.torch_rates(options, report), flush=True)
+    environment |= machine.describe()
+    print(", ".join(f"{name} {value}" for name, value in environment.items()), flush=True)
+    complete = True
+    for done, line in accelerator.rates(names, options, report):
+        complete &= done
+        print(line, flush=True)
+    if arguments.smoke:
+        print("nano models: these rates say that the script runs, and nothing else")
+    if (ours := found.get("groupvit_alone")) and (theirs := found.get(accelerator.TORCH)):
+        print(accelerator.compared(ours, theirs), flush=True)
+    return complete
 
 
 def compare(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -184,8 +229,25 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES[:3]))
-    parser.add_argument("--batch", type=int, default=8, help="images a step (default 8)")
+    parser.add_argument(
+        "--cases",
+        nargs="+",
+        metavar="CASE",
+        help=f"some of {', '.join(CASES)} (default: the first three); with --accelerator of torch, "
+        "stage1, stage1_cut, stage2, groupvit, groupvit_alone, evaluation (default: all)",
+    )
+    parser.add_argument(
+        "--batch",
+        type=int,
+        help=f"images a step (default 8; --accelerator begins with {FIRST}, "
+        f"of nano models {FIRST_NANO})",
+    )
+    parser.add_argument(
+        "--config.FIELD",
+        dest="overrides",
+        metavar="VALUE",
+        help="set a field of the experiments of OVSegmentor and GroupViT",
+    )
     parser.add_argument(
         "--dtype",
         choices=("float32", "bfloat16"),
@@ -205,13 +267,27 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--most", type=int, default=8192, help="largest batch that --accelerator tries"
     )
+    parser.add_argument(
+        "--cut", type=int, metavar="TOKENS", help="of stage1_cut (default 48, as real batches need)"
+    )
+    parser.add_argument(
+        "--trace", type=Path, metavar="FOLDER", help="with --accelerator, profile every batch"
+    )
     parser.add_argument("--smoke", action="store_true", help="the nano model, to try the script")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all numbers to this file")
-    parsed = parser.parse_args(arguments)
-    for name in ("batch", "repeats"):
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parsed = parser.parse_args([word for word in given if not word.startswith(OVERRIDE)])
+    parsed.overrides = tuple(word for word in given if word.startswith(OVERRIDE))
+    if parsed.batch is None:
+        parsed.batch = (FIRST_NANO if parsed.smoke else FIRST) if parsed.accelerator else 8
+    for name in ("batch", "repeats", "most"):
         if getattr(parsed, name) < 1:
             parser.error(f"--{name}: got {getattr(parsed, name)}, expected at least 1")
-    if TEXT_LENGTHS in parsed.cases and parsed.captions is None:
+    if not parsed.accelerator:
+        parsed.cases = parsed.cases or list(CASES[:3])
+        if unknown := set(parsed.cases) - set(CASES):
+            parser.error(f"--cases: expected some of {', '.join(CASES)}, got {', '.join(unknown)}")
+    if TEXT_LENGTHS in (parsed.cases or ()) and parsed.captions is None:
         parser.error(f"--cases {TEXT_LENGTHS}: expected --captions with it")
     if parsed.against_torch:
         parsed.threads = parsed.threads or 2
@@ -223,37 +299,48 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Reads the arguments, measures, prints; 1 with a message if something is missing."""
     parsed = parse(arguments)
+    result: dict[str, Any] = {"environment": {}, "rows": []}
+
+    def keep(row: dict[str, Any]) -> None:
+        result["rows"].append(row)
+        if parsed.json:
+            parsed.json.parent.mkdir(parents=True, exist_ok=True)
+            parsed.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
     try:
         if parsed.threads:
             print(machine.limit_threads(parsed.threads))
+        if parsed.accelerator:
+            os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.93")
+            if parsed.smoke:  # compiling, not running, is what takes minutes
+                os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+            keep_compiled_programs()
+            return 0 if accelerate(parsed, result["environment"], keep) else 1
         import jax
 
         if parsed.against_torch:
             jax.config.update("jax_platforms", "cpu")
-        environment = machine.describe()
-        print(", ".join(f"{name} {value}" for name, value in environment.items()))
-        rows = []
+        result["environment"] = machine.describe()
+        print(", ".join(f"{name} {value}" for name, value in result["environment"].items()))
         if parsed.against_torch:
             rows, facts = compare(parsed)
-            environment |= facts
-        if parsed.accelerator:
-            rows += accelerate(parsed)
-        for name in [] if parsed.against_torch or parsed.accelerator else parsed.cases:
+            result["environment"] |= facts
+            for row in rows:
+                keep(row)
+            return 0
+        for name in parsed.cases:
             if name == TEXT_LENGTHS:
-                rows.append(compare_lengths(parsed))
-                continue
-            if name.startswith("zegformer"):
-                rows += run_zegformer(name, parsed)
-                continue
-            rows.append(run_case(name, parsed))
-            print("\n".join(case_lines(rows[-1])), flush=True)
+                keep(compare_lengths(parsed))
+            elif name.startswith("zegformer"):
+                for row in run_zegformer(name, parsed):
+                    keep(row)
+            else:
+                row = run_case(name, parsed)
+                print("\n".join(case_lines(row)), flush=True)
+                keep(row)
     except ValueError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    if parsed.json:
-        parsed.json.parent.mkdir(parents=True, exist_ok=True)
-        result = {"environment": environment, "rows": rows}
-        parsed.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

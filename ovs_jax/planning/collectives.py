@@ -86,7 +86,7 @@ def group_size(attributes: str, *, devices: int) -> int:
 
 
 def table(found: Mapping[Collective, int]) -> list[str]:
-    """One line for each kind, dtype, group and origin, by name; what the golden files hold.
+    """One line for each kind, dtype, group and origin, by name.
 
     Args:
       found: how often each runs in a step.
@@ -96,7 +96,7 @@ def table(found: Mapping[Collective, int]) -> list[str]:
     """
     totals: dict[tuple[str, str, int, str], list[int]] = {}
     for each, times in found.items():
-        key = (each.kind, "+".join(name for name, _ in each.dtypes), each.group, each.origin)
+        key = (each.kind, _dtypes(each), each.group, each.origin)
         entry = totals.setdefault(key, [0, 0])
         entry[0] += times
         entry[1] += times * each.bytes
@@ -104,3 +104,27 @@ def table(found: Mapping[Collective, int]) -> list[str]:
         f"{kind} {dtypes} over {group}: {times} x, {size} bytes in all ({origin})"
         for (kind, dtypes, group, origin), (times, size) in sorted(totals.items())
     ]
+
+
+def by_size(found: Mapping[Collective, int]) -> list[str]:
+    """One line for each kind, dtype, group and size, the largest last; what golden files hold.
+
+    Origins are left out: what the compiler joins is named after any of its parts.
+
+    Args:
+      found: how often each runs in a step.
+
+    Returns:
+      Lines such as ``all-reduce f32 over 8: 12 x 288 bytes``.
+    """
+    times: Counter[tuple[str, str, int, int]] = Counter()
+    for each, runs in found.items():
+        times[each.kind, _dtypes(each), each.group, each.bytes] += runs
+    return [
+        f"{kind} {dtypes} over {group}: {runs} x {size} bytes"
+        for (kind, dtypes, group, size), runs in sorted(times.items())
+    ]
+
+
+def _dtypes(each: Collective) -> str:
+    return "+".join(name for name, _ in each.dtypes)

@@ -90,7 +90,7 @@ def describe(plan: Planned, *, steps: float = 0.0) -> str:
 
 def communication(plan: Planned) -> str:
     """What is sent, and nothing that changes from run to run: the text of the golden files."""
-    return "\n".join([_named_in_words(plan), *collectives.table(plan.cost.collectives)]) + "\n"
+    return "\n".join([_named_in_words(plan), *collectives.by_size(plan.cost.collectives)]) + "\n"
 
 
 def _title(plan: Planned) -> str:

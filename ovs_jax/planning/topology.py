@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+from jax.experimental.compilation_cache import compilation_cache
 
 from ovs_jax.chips import TPUS, Chip
 
@@ -66,6 +67,9 @@ def prepare(machine: Topology) -> None:
     if machine.chip is None:
         jax.config.update("jax_num_cpu_devices", machine.size)
         return
+    # Programs for chips that are not there could be kept, but not be read again.
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()  # it asks for the setting once a process
     # libtpu looks for the TPUs of the machine it is on, and complains where there are none.
     os.environ["TPU_SKIP_MDS_QUERY"] = "1"
     # Only compiling, several processes may use it at once.

@@ -149,15 +149,20 @@ def segmentation(config: CaptionModelConfig, image_size: int) -> Flops:
 
 
 def training_flops(config: RunConfig, *, text_length: int | None = None) -> float:
+    """Model FLOPs of one image with its texts through a run's training step, both passes.
+
+    A step needs ``batch_size`` times as many. Over time and the peak rate of the devices this is
+    the run's model FLOP utilisation. Arguments and errors as for `of_an_image`.
+    """
+    return float(of_an_image(config, text_length=text_length).total)
+
+
+def of_an_image(config: RunConfig, *, text_length: int | None = None) -> Flops:
     """Model FLOPs of one image with its texts through a run's training step.
 
     Args:
       config: of the run, of a model that learns from captions.
       text_length: tokens that every text is padded to; ``data.text_length`` if not given.
-
-    Returns:
-      FLOPs an image, forward and backward; a step needs ``batch_size`` times as many. Over time and
-      the peak rate of the devices this is the run's model FLOP utilisation.
 
     Raises:
       ValueError: the model does not learn from captions, or the objective is not counted.
@@ -168,21 +173,20 @@ def training_flops(config: RunConfig, *, text_length: int | None = None) -> floa
     data, objective = captioned(config)
     frozen = [(pattern, True) for pattern in config.optimizer.frozen]
     text_frozen = functional.match(["text_encoder/"], frozen, False)["text_encoder/"]
-    counted = training(
+    return training(
         model,
         objective,
         text_length=data.text_length if text_length is None else text_length,
         text_trained=not text_frozen,
         prompts=data.prompt_count,
     )
-    return float(counted.total)
 
 
 def arithmetic(config: RunConfig, mesh: Mesh) -> Arithmetic | None:
     """What utilisation is computed from, or None where the run's FLOPs are not counted."""
 
     @cache
-    def of_an_image(length: int) -> float:
+    def each(length: int) -> float:
         return training_flops(config, text_length=length)
 
     try:
@@ -191,7 +195,7 @@ def arithmetic(config: RunConfig, mesh: Mesh) -> Arithmetic | None:
         return None
     peak = peak_flops(mesh.devices.flat[0].device_kind, config.step.dtype)
     return Arithmetic(
-        flops=lambda batch: len(batch["image"]) * of_an_image(batch["caption"]["ids"].shape[-1]),
+        flops=lambda batch: len(batch["image"]) * each(batch["caption"]["ids"].shape[-1]),
         peak=None if peak is None else peak * mesh.size,
     )
 

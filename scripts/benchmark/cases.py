@@ -1,25 +1,24 @@
 """What is timed: the real training steps of the published experiments, and the real segmenter."""
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
 
-from ovs_jax import parallel
-from ovs_jax.cli import config as experiments
+from benchmark import training
+from benchmark.training import Trainer
 from ovs_jax.evaluation.group_segmenter import GroupSegmenter
 from ovs_jax.evaluation.sliding import Geometry, prepare
-from ovs_jax.mapping import from_mapping
 from ovs_jax.models import registry
 from ovs_jax.nn import functional
 from ovs_jax.text.class_sets import class_set
 from ovs_jax.text.tokenizers import load_tokenizer
-from ovs_jax.training import experiment, flops
-from ovs_jax.training import state as states
+from ovs_jax.training import flops
+from ovs_jax.training.caption_task import caption_model
 from ovs_jax.training.config import RunConfig
-from ovs_jax.training.step import StepConfig, make_step
 from ovs_jax.typing import Batch
 
 TRAINING = {"stage1": "ovsegmentor/stage1", "stage2": "ovsegmentor/stage2"}
@@ -41,6 +40,7 @@ class Case:
       flops: model FLOPs of a run.
       xla_flops: what XLA counts for the same program, all devices together; None if it does not.
       program_bytes: arguments and temporaries of the program on one device.
+      compile_seconds: that compiling the program took; little where it was compiled before.
       parts: things that a run consists of, to be timed apart.
     """
 
@@ -52,50 +52,38 @@ class Case:
     flops: flops.Flops
     xla_flops: float | None
     program_bytes: int
+    compile_seconds: float
     parts: dict[str, Callable[[], None]]
 
 
-def training_case(name: str, *, batch: int, dtype: str, smoke: bool = False) -> Case:
-    """The training step of a published experiment on random images and texts."""
-    variant = TRAINING[name] + (":smoke" if smoke else "")
-    config = from_mapping(RunConfig, experiments.load(variant).to_dict())
-    config = replace(config, batch_size=batch, step=replace(config.step, dtype=dtype))
-    model = registry.from_dict(config.model)
-    plan = experiment.make_plan(
-        config, experiment.make_mesh(config), steps=1000, steps_per_epoch=100
-    )
-    length = config.data.text_length
-    arrays = parallel.shard_batch(random_batch(model, config, length), plan.mesh)
-    settings = StepConfig(dtype=dtype, momentum=config.step.momentum)
-    step = make_step(plan, config.objective, settings).lower(plan.shapes, arrays).compile()
-    state = [states.scratch(plan, 0)]
+def training_case(config: RunConfig, *, name: str, text_length: int | None = None) -> Case:
+    """A training step on random images and texts.
 
-    def run() -> None:
-        state[0], metrics = step(state[0], arrays)
-        jax.block_until_ready((state[0], metrics))
-
-    frozen = [(pattern, True) for pattern in config.optimizer.frozen]
-    counted = flops.training(
-        model,
-        config.objective,
-        text_length=length,
-        text_trained=not functional.match(["text_encoder/"], frozen, False)["text_encoder/"],
-        prompts=config.data.prompt_count,
-    )
+    Args:
+      config: of the run, from `training.load`.
+      name: of the experiment.
+      text_length: tokens of every text; the config's if not given.
+    """
+    model = caption_model(config)
+    length = text_length or config.data.text_length
+    trainer = Trainer(config)
+    arrays = trainer.place(random_batch(model, config, length))
+    program, seconds = trainer.compile(arrays)
     return Case(
         name=name,
-        what=f"{variant} training step, {model.encoder.image_size} px, {length} tokens a text",
-        images=batch,
-        dtype=dtype,
-        run=run,
-        flops=counted * batch,
-        xla_flops=xla_flops(step, plan.mesh.size),
-        program_bytes=program_bytes(step),
+        what=f"{name} training step, {model.encoder.image_size} px, {length} tokens a text",
+        images=config.batch_size,
+        dtype=config.step.dtype,
+        run=lambda: trainer.run(arrays, program),
+        flops=flops.of_an_image(config, text_length=length) * config.batch_size,
+        xla_flops=xla_flops(program, trainer.plan.mesh.size),
+        program_bytes=program_bytes(program),
+        compile_seconds=seconds,
         parts={},
     )
 
 
-def random_batch(model: registry.ModelConfig, config: RunConfig, length: int) -> Batch:
+def random_batch(model: registry.CaptionModelConfig, config: RunConfig, length: int) -> Batch:
     """Every entry that the objective needs, from a normal distribution and random token ids."""
     rng = np.random.default_rng(0)
     size, vocabulary, batch = model.encoder.image_size, model.text.vocabulary, config.batch_size
@@ -121,9 +109,9 @@ def random_batch(model: registry.ModelConfig, config: RunConfig, length: int) ->
 
 def evaluation_case(*, batch: int, smoke: bool = False) -> Case:
     """Windows of random images through the segmenter: encode, score against 21 classes, label."""
-    variant = TRAINING["stage1"] + (":smoke" if smoke else "")
-    config = from_mapping(RunConfig, experiments.load(variant).to_dict())
-    model = registry.from_dict(config.model)
+    name = training.variant(TRAINING["stage1"], smoke=smoke)
+    config = training.load(name, batch=batch, dtype="float32")
+    model = caption_model(config)
     window = 2 * model.encoder.image_size
     static, params, stats = functional.init(registry.build(model), jax.random.key(0))
     segmenter = GroupSegmenter(
@@ -155,6 +143,7 @@ def evaluation_case(*, batch: int, smoke: bool = False) -> Case:
         return functional.bind(static, params, stats).segment_features(windows)
 
     batched = np.concatenate([image.pixels for image in images])
+    begin = time.perf_counter()
     program = jax.jit(features).lower(params, stats, batched).compile()
     return Case(
         name=EVALUATION,
@@ -166,6 +155,7 @@ def evaluation_case(*, batch: int, smoke: bool = False) -> Case:
         flops=flops.segmentation(model, window) * batch,
         xla_flops=xla_flops(program, 1),
         program_bytes=program_bytes(program),
+        compile_seconds=time.perf_counter() - begin,
         parts={"encode": encode, "paint": paint},
     )
 

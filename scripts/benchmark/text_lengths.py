@@ -3,26 +3,19 @@
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import tokenizers
 
-from benchmark import measure
+from benchmark import measure, training
 from benchmark.cases import random_batch
-from ovs_jax import parallel
-from ovs_jax.cli import config as experiments
+from benchmark.training import Trainer
 from ovs_jax.data.text_lengths import cut_texts, fitting_length, needed_length
-from ovs_jax.mapping import from_mapping
-from ovs_jax.models import registry
 from ovs_jax.text.entities import entity_rule
-from ovs_jax.training import experiment
-from ovs_jax.training import state as states
-from ovs_jax.training.config import RunConfig
-from ovs_jax.training.step import StepConfig, make_step
+from ovs_jax.training.caption_task import caption_model
 from ovs_jax.typing import Batch
 
 FRAME = 2
@@ -53,7 +46,15 @@ class Compared:
         return sum(self.buckets.seconds) / sum(self.original.seconds)
 
 
-def compare(file: Path, *, batch: int, repeats: int, dtype: str, smoke: bool = False) -> Compared:
+def compare(
+    file: Path,
+    *,
+    batch: int,
+    repeats: int,
+    dtype: str,
+    smoke: bool = False,
+    overrides: tuple[str, ...] = (),
+) -> Compared:
     """Times training steps on batches with the lengths of real captions, A B A B ….
 
     Words and signs are counted as tokens; a real vocabulary cuts rare words into several, which
@@ -65,6 +66,7 @@ def compare(file: Path, *, batch: int, repeats: int, dtype: str, smoke: bool = F
       repeats: batches that are timed.
       dtype: of the step.
       smoke: whether to take the nano model.
+      overrides: of the config.
 
     Raises:
       ValueError: there are too few captions for a batch.
@@ -74,23 +76,13 @@ def compare(file: Path, *, batch: int, repeats: int, dtype: str, smoke: bool = F
     captions = [caption for several in listed for caption in several if rule.entities(caption)]
     if len(captions) < batch:
         raise ValueError(f"--captions {file}: expected at least {batch}, got {len(captions)}")
-    name = "ovsegmentor/stage1:" + ("smoke" if smoke else "buckets")
-    config = from_mapping(RunConfig, experiments.load(name).to_dict())
-    config = replace(config, batch_size=batch, step=replace(config.step, dtype=dtype))
-    model, most = registry.from_dict(config.model), config.data.text_length
-    plan = experiment.make_plan(
-        config, experiment.make_mesh(config), steps=1000, steps_per_epoch=100
-    )
-    step = make_step(plan, config.objective, StepConfig(dtype=dtype))
-    state = [states.scratch(plan, 0)]
-    images = random_batch(model, config, most)
+    name = training.variant("ovsegmentor/stage1:buckets", smoke=smoke)
+    config = training.load(name, batch=batch, dtype=dtype, overrides=overrides)
+    trainer, most = Trainer(config), config.data.text_length
+    images = random_batch(caption_model(config), config, most)
 
     def run(rows: Batch) -> Callable[[], None]:
-        def once() -> None:
-            state[0], metrics = step(state[0], parallel.shard_batch(rows, plan.mesh))
-            jax.block_until_ready((state[0], metrics))
-
-        return once
+        return lambda: trainer.run(trainer.place(rows))
 
     rng = np.random.default_rng(0)
     whole = [

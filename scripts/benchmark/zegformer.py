@@ -10,9 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmark import measure
-from ovs_jax import parallel
-from ovs_jax.cli import config as experiments
+from benchmark import measure, training
+from benchmark.training import Trainer
 from ovs_jax.evaluation.mask_segmenter import (
     BoundModel,
     ClipClassifier,
@@ -21,17 +20,12 @@ from ovs_jax.evaluation.mask_segmenter import (
 )
 from ovs_jax.evaluation.proposals import Fusion
 from ovs_jax.evaluation.zero_shot import ZeroShotProtocol, zero_shot_protocol
-from ovs_jax.mapping import from_mapping
 from ovs_jax.models import registry
 from ovs_jax.models.vision.config import ClipConfig, VisionConfig
 from ovs_jax.models.zegformer.config import ZegFormerConfig
 from ovs_jax.nn import functional
 from ovs_jax.text.tokenizers import load_tokenizer
-from ovs_jax.training import experiment
-from ovs_jax.training import state as states
-from ovs_jax.training.config import RunConfig
 from ovs_jax.training.mask_objective import MaskObjective
-from ovs_jax.training.step import StepConfig, make_step
 
 PHOTO, STEP = "zegformer", "zegformer_step"
 CASES = (PHOTO, STEP)
@@ -115,36 +109,24 @@ def _photo(*, smoke: bool) -> Iterator[tuple[str, int, Callable[[], None]]]:
 
 def _step(*, batch: int, dtype: str, smoke: bool) -> Iterator[tuple[str, int, Callable[[], None]]]:
     """The training step of COCO-Stuff on random images with eight masks each."""
-    variant = "zegformer/synthetic:smoke" if smoke else "zegformer/coco_stuff:resnet50"
-    config = from_mapping(RunConfig, experiments.load(variant).to_dict())
-    config = replace(config, batch_size=batch, step=replace(config.step, dtype=dtype))
+    name = "zegformer/synthetic:smoke" if smoke else "zegformer/coco_stuff:resnet50"
+    config = training.load(name, batch=batch, dtype=dtype)
     model, objective = registry.from_dict(config.model), config.objective
     if not isinstance(model, ZegFormerConfig) or not isinstance(objective, MaskObjective):
-        raise ValueError(f"{variant}: expected a ZegFormer")
-    plan = experiment.make_plan(
-        config, experiment.make_mesh(config), steps=1000, steps_per_epoch=100
-    )
+        raise ValueError(f"{name}: expected a ZegFormer")
+    trainer = Trainer(config, objective=partial(objective, class_unit=_unit(156, model.embedding)))
     size, rng = config.data.recipe.size, np.random.default_rng(0)
     stripes = np.repeat(np.arange(8, dtype=np.int32), size // 8)
     classes = np.full((batch, config.data.most_classes), -1, np.int32)
     classes[:, :8] = np.arange(8)
-    arrays = parallel.shard_batch(
+    arrays = trainer.place(
         {
             "image": rng.standard_normal((batch, size, size, 3), np.float32),
             "label": np.broadcast_to(stripes, (batch, size, size)).copy(),
             "classes": classes,
-        },
-        plan.mesh,
+        }
     )
-    objective = partial(objective, class_unit=_unit(156, model.embedding))
-    step = make_step(plan, objective, StepConfig(dtype=dtype, momentum=config.step.momentum))
-    state = [states.scratch(plan, 0)]
-
-    def run() -> None:
-        state[0], metrics = step(state[0], arrays)
-        jax.block_until_ready((state[0], metrics))
-
-    yield f"{variant} training step, {size} px, 8 masks an image", batch, run
+    yield f"{name} training step, {size} px, 8 masks an image", batch, partial(trainer.run, arrays)
 
 
 def _unit(count: int, width: int) -> np.ndarray:

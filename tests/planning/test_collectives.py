@@ -2,7 +2,7 @@
 
 import pytest
 
-from ovs_jax.planning.collectives import Collective, collective, group_size, table
+from ovs_jax.planning.collectives import Collective, by_size, collective, group_size, table
 from ovs_jax.planning.program_text import Instruction, Shape
 
 ONE_OF_EACH_NOTATION = [
@@ -52,4 +52,14 @@ def test_the_table_adds_up_by_kind_dtype_group_and_origin() -> None:
     assert table({small: 3, large: 1, mixed: 2}) == [
         "all-gather bf16+f32 over 2: 2 x, 12 bytes in all (dot_general)",
         "all-reduce f32 over 8: 4 x, 412 bytes in all (psum)",
+    ]
+
+
+def test_by_size_tells_equal_messages_whatever_they_are_named() -> None:
+    one = Collective("all-reduce", (("f32", 4),), 8, "psum")
+    same = Collective("all-reduce", (("f32", 4),), 8, "reduce_sum")
+    large = Collective("all-reduce", (("f32", 400),), 8, "psum")
+    assert by_size({one: 3, large: 1, same: 2}) == [
+        "all-reduce f32 over 8: 5 x 4 bytes",
+        "all-reduce f32 over 8: 1 x 400 bytes",
     ]

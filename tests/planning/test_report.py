@@ -67,5 +67,5 @@ def test_a_table_has_a_row_for_every_choice_and_the_reason_where_there_is_no_pla
 def test_the_text_of_the_golden_files_has_no_times() -> None:
     assert report.communication(planned("cpu:8")).splitlines() == [
         "cpu:8: 8 chips, data 8 x fsdp 1 x tensor 1, batch 64, remat block",
-        "all-reduce f32 over 8: 1 x, 2000000 bytes in all (psum)",
+        "all-reduce f32 over 8: 1 x 2000000 bytes",
     ]

@@ -1,7 +1,10 @@
 """Machines by name."""
 
+from collections.abc import Iterator
+
 import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 from ovs_jax.planning import topology
 from ovs_jax.planning.topology import Topology
@@ -43,3 +46,21 @@ def test_without_the_tpu_compiler_the_error_tells_how_to_install_it(
     monkeypatch.setattr(topology, "installed", lambda: False)
     with pytest.raises(ImportError, match=r"pip install 'ovs-jax\[plan\]'"):
         topology.devices(topology.topology("v5e:4x4"))
+
+
+@pytest.fixture
+def cache_afterwards() -> Iterator[None]:
+    yield
+    jax.config.update("jax_enable_compilation_cache", True)
+    compilation_cache.reset_cache()
+
+
+@pytest.mark.usefixtures("cache_afterwards")
+def test_programs_for_chips_that_are_not_there_are_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """JAX writes them to its cache and then cannot read them: the second plan would warn."""
+    monkeypatch.setattr(topology.os, "environ", {})
+    topology.prepare(topology.topology("v5e:4x4"))
+    assert not jax.config.jax_enable_compilation_cache
+    assert topology.os.environ["TPU_SKIP_MDS_QUERY"] == "1"

@@ -75,7 +75,7 @@ def test_stage_2_on_eight_devices_has_the_loss_and_gradients_of_one(golden: Path
     weights = spread_weights(config, alone)
     one, metrics, _ = first_step(config, alone, weights, batch)
     many, others, text = first_step(config, parallel.make_mesh((8, 1, 1)), weights, batch)
-    sent = collectives.table(count(program_text.read(text), devices=8).collectives)
+    sent = collectives.by_size(count(program_text.read(text), devices=8).collectives)
     assert sent == (golden / "collectives/stage2_cpu.txt").read_text().splitlines()
     for name in ("loss", "loss/contrastive", "loss/entity", "loss/mask"):
         np.testing.assert_allclose(others[name], metrics[name], rtol=1e-6, err_msg=name)
