@@ -24,6 +24,7 @@ from ovs_jax.cli import config as experiments
 from ovs_jax.data.synthetic.world import SyntheticWorld
 from ovs_jax.evaluation.evaluator import evaluate
 from ovs_jax.evaluation.files import write_together
+from ovs_jax.evaluation.gallery import draw_gallery
 from ovs_jax.evaluation.gzs3 import ZeroShotScores
 from ovs_jax.evaluation.mask_segmenter import BoundModel, MaskSegmenter
 from ovs_jax.evaluation.segmentation import png
@@ -35,8 +36,6 @@ from ovs_jax.training import experiment
 from ovs_jax.training.config import RunConfig
 from ovs_jax.training.labelled_task import LabelledTask
 from ovs_jax.training.state import scratch
-from ovs_jax.viz.contact_sheet import Scene, contact_sheet
-from ovs_jax.viz.palette import distinct_palette
 
 SCENES = 500
 CHOOSING = 200
@@ -64,24 +63,19 @@ class HeldOut:
 
     def draw(self, segmenter: Segmenter, *, gamma: float, count: int) -> np.ndarray:
         """A page of the first scenes with unseen classes, calibrated."""
-        protocol = replace(self.protocol, gamma=gamma)
-        source, names = self.world.segmentation(), self.task.split.classes.names
-        unseen = self.task.split.unseen
-        chosen = (record for record in map(source.__getitem__, range(len(source)))
-                  if np.isin(record["label"], unseen).any())  # fmt: skip
-        images = (
-            protocol.prepared(record["image"], extra=record) for record in islice(chosen, count)
+        source, split = self.world.segmentation(), self.task.split
+        found = ((i, np.intersect1d(source[i]["label"], split.unseen)) for i in range(len(source)))
+        chosen = list(islice(((i, present) for i, present in found if len(present)), count))
+        return draw_gallery(
+            segmenter,
+            source,
+            replace(self.protocol, gamma=gamma),
+            indices=[index for index, _ in chosen],
+            titles=[
+                "unseen: " + ", ".join(split.classes.names[each] for each in present)
+                for _, present in chosen
+            ],
         )
-        scenes = []
-        for record, painting in segmenter.paintings(images, protocol):
-            found = painting.labels()
-            present = np.intersect1d(record["label"], unseen)
-            title = "unseen: " + ", ".join(names[each] for each in present)
-            scenes.append(
-                Scene(record["image"], found.groups, found.labels, record["label"], title)
-            )
-        palette = distinct_palette(len(names), background=False)
-        return contact_sheet(scenes, names, palette=palette, columns=2)
 
 
 def chance(area: Int[np.ndarray, " c"], unseen: tuple[int, ...]) -> dict[str, float]:
