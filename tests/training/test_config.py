@@ -71,7 +71,7 @@ def test_data_with_label_maps_survive_json() -> None:
             {"data": {"kind": "labelled"}},
             r"data.kind: objective.kind 'captions' learns from 'captions' data, got 'labelled'",
         ),
-        ({"objective": {"kind": "pixels"}}, r"objective.kind: unknown 'pixels', expected one of"),
+        ({"objective": {"kind": "words"}}, r"objective.kind: unknown 'words', expected one of"),
         ({"objective": {"multi_label": -1.0}}, r"objective.multi_label: expected at least 0"),
         (
             {"objective": {"kind": "masks", "weights": {"dice": -1}}},
