@@ -5,7 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ovs_jax.data.synthetic.attributes import ATTRIBUTES
+from ovs_jax.data.synthetic.attributes import ATTRIBUTES, BODIES
 from ovs_jax.models import registry
 from ovs_jax.training.config import RunConfig
 from ovs_jax.training.labelled_config import LabelledDataConfig
@@ -101,7 +101,7 @@ def smoke(config: Config) -> None:
     if config.data.kind == "labelled":
         config.data.classes, config.data.dataset = "synthetic", ""
         config.data.text = "attributes"
-        config.data.world.colours = ("red", "yellow", "green", "blue", "purple")
+        config.data.world.colours = BODIES
         config.data.recipe.size, config.data.recipe.short_sides = 64, ()
         config.data.most_classes = 8
     else:

@@ -93,24 +93,25 @@ def _mask_segmenter(
 ) -> MaskSegmenter:
     model = loaded.model_config
     if not isinstance(model, registry.MaskModelConfig):
-        raise ValueError(f"checkpoint {loaded.folder}: expected a model that learns from masks")
+        where, wanted = f"checkpoint {loaded.folder}", registry.MaskModelConfig
+        raise registry.wrong_kind(model, wanted, field=where, learns_from="masks")
     kind = segmenter_kind(model)
+    pixels = kind is PixelSegmenter  # has no masks that CLIP could be shown
     where = f"checkpoint {loaded.folder}, data"
     data = from_mapping(LabelledDataConfig, loaded.config["data"], where=where)
     field = "CLIP, in training data.text (--clip names another folder)"
     if data.text == ATTRIBUTES:
         text = class_embedder(ATTRIBUTES)
-        looking = None if clip is None else load_clip(clip, field=field)
+        looking = None if clip is None or pixels else load_clip(clip, field=field)
     else:
-        text = looking = load_clip(data.text if clip is None else clip, field=field)
-    if kind is PixelSegmenter:
-        looking = None  # there are no masks to show it
+        text = load_clip(data.text if clip is None else clip, field=field)
+        looking = None if pixels else text
     if isinstance(text, ClipClassifier) and text.width != model.embedding:
         raise ValueError(
             f"{field}: expected embeddings of {model.embedding} numbers, got {text.width}"
         )
     chosen = templates(data.prompts)
-    alone = data.text == ATTRIBUTES or kind is PixelSegmenter
+    alone = data.text == ATTRIBUTES or pixels
     static, _, _ = registry.shapes(model)
     return kind(
         BoundModel(static, loaded.params, loaded.stats),

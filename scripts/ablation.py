@@ -25,8 +25,7 @@ from ovs_jax.evaluation.files import write_together
 from ovs_jax.mapping import from_mapping
 from ovs_jax.training import experiment
 from ovs_jax.training.caption_task import CaptionTask
-from ovs_jax.training.config import RunConfig
-from ovs_jax.training.step import StepConfig, make_step
+from ovs_jax.training.config import RunConfig, captioned
 
 STAGE1, STAGE2 = "quickstart/stage1", "quickstart/stage2"
 NO_PROMPTS = ["--config.objective.multi_label=0.0", "--config.model.multi_label=false"]
@@ -51,7 +50,7 @@ def operations(name: str, overrides: list[str]) -> float:
     plan = experiment.make_plan(
         config, experiment.make_mesh(config), steps=config.steps, steps_per_epoch=1
     )
-    step = make_step(plan, config.objective, StepConfig())
+    step = experiment.run_step(config, plan, captioned(config)[1])
     shapes = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), batch)
     return float(step.lower(plan.shapes, shapes).compile().cost_analysis()["flops"])
 

@@ -15,13 +15,12 @@ image in two by two cells.
 
 from ml_collections import ConfigDict
 
-from ovs_jax.data.synthetic.attributes import ATTRIBUTES
+from ovs_jax.data.synthetic.attributes import ATTRIBUTES, BODIES
 
 from .. import base
 
 OBJECTS = ("fish", "umbrella", "kite", "ball", "book")
 STUFF = ("grass", "water", "snow")
-COLOURS = ("red", "yellow", "green", "blue", "purple")
 
 
 def get_config(variant: str | None = None) -> ConfigDict:
@@ -45,7 +44,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
     config.data.remember = True
     config.data.world.object_classes = OBJECTS
     config.data.world.stuff_classes = STUFF
-    config.data.world.colours = COLOURS
+    config.data.world.colours = BODIES
     config.data.world.max_objects = 1
     config.data.world.coverage = 0.35
     config.data.world_length = 8000

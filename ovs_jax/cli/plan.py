@@ -109,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = experiments.load(arguments.config, arguments.overrides)
     config = from_mapping(RunConfig, loaded.to_dict())
     learns_from_captions = isinstance(config.objective, CaptionObjective)
-    pair_flops = training_flops(config) if learns_from_captions else None
+    pair_flops = float(training_flops(config).total) if learns_from_captions else None
     folder = None if arguments.out is None else Path(arguments.out)
     rows, texts = [], []
     for machine in machines:

@@ -7,6 +7,7 @@ CLIP, a residual network): what training may start from.
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import lru_cache
+from types import UnionType
 from typing import Any
 
 from flax import nnx
@@ -52,6 +53,22 @@ _ENCODERS: dict[str, tuple[type, Callable[..., nnx.Module]]] = {
     "clip": (ClipConfig, Clip),
     "resnet": (ResNetConfig, ResNet),
 }
+
+
+def wrong_kind(config: Any, wanted: UnionType, *, field: str, learns_from: str) -> ValueError:
+    """The error of a model that does not learn from what is there; names those that do.
+
+    Args:
+      config: the model's.
+      wanted: the configs that fit, such as `CaptionModelConfig`.
+      field: what to call it in the message.
+      learns_from: what is there.
+    """
+    names = [name for name, (kind, _, _) in _KINDS.items() if issubclass(kind, wanted)]
+    return ValueError(
+        f"{field}: '{model_name(config)}' does not learn from {learns_from}, expected "
+        f"{' or '.join(names)}"
+    )
 
 
 def model_config(

@@ -20,7 +20,6 @@ from ovs_jax.training.labelled_config import LabelledDataConfig
 from ovs_jax.training.labelled_task import mask_model
 from ovs_jax.training.mask_objective import LabelObjective
 from ovs_jax.training.objectives import Objective
-from ovs_jax.training.step import StepConfig, make_step
 from ovs_jax.typing import Batch
 
 EFFORTS = ("exec_time_optimization_effort", "memory_fitting_effort")
@@ -110,17 +109,17 @@ def compile_step(
       ValueError: the batch cannot be split over the mesh, or the config does not fit itself.
       DoesNotFitError: it needs more memory than a chip has.
     """
-    step = replace(config.step, remat=choice.remat, scan=scan)
+    settings = replace(config.step, remat=choice.remat, scan=scan)
     data, fsdp, tensor = choice.mesh
     sizes = replace(config.parallel, data=data, fsdp=fsdp, tensor=tensor)
-    config = replace(config, batch_size=choice.batch_size, step=step, parallel=sizes)
+    config = replace(config, batch_size=choice.batch_size, step=settings, parallel=sizes)
     mesh = experiment.make_mesh(config, devices=devices)
     # Neither number changes the program by more than a constant in it.
     plan = experiment.make_plan(config, mesh, steps=config.steps or 1000, steps_per_epoch=100)
-    settings = StepConfig(config.seed, **vars(config.step))
     batch = batch_shapes(config, mesh)
     begin = time.perf_counter()
-    lowered = make_step(plan, objective_of(config), settings).lower(plan.shapes, batch)
+    step = experiment.run_step(config, plan, objective_of(config))
+    lowered = step.lower(plan.shapes, batch)
     try:
         compiled = lowered.compile(dict.fromkeys(EFFORTS, effort) if effort else None)
     except jax.errors.JaxRuntimeError as error:

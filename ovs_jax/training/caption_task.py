@@ -64,7 +64,7 @@ class CaptionTask:
         if data.text_lengths == "buckets":
             self._losses.check_padding_unseen(model)
         pipeline = PipelineConfig(
-            **config.stream(),
+            **vars(config.stream()),
             image_size=model.encoder.image_size,
             text_length=data.text_length,
             text_lengths=data.text_lengths,
@@ -130,10 +130,8 @@ def caption_model(config: RunConfig) -> registry.CaptionModelConfig:
     """
     model = registry.from_dict(config.model)
     if not isinstance(model, registry.CaptionModelConfig):
-        raise ValueError(
-            f"model.name: '{registry.model_name(model)}' does not learn from captions, expected "
-            "groupvit or ovsegmentor"
-        )
+        wanted = registry.CaptionModelConfig
+        raise registry.wrong_kind(model, wanted, field="model.name", learns_from="captions")
     return model
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import jax
 
+from ovs_jax.data.pipeline_config import StreamConfig
 from ovs_jax.nn.execution import AttentionName, Remat
 from ovs_jax.training.data_config import TrainingDataConfig
 from ovs_jax.training.guards import GuardConfig
@@ -254,15 +255,15 @@ class RunConfig:
                 f"{self.schedule.warmup_epochs} and {self.schedule.warmup_steps}"
             )
 
-    def stream(self) -> dict[str, Any]:
-        """The fields of `data.pipeline_config.StreamConfig` in this process."""
-        return {
+    def stream(self) -> StreamConfig:
+        """How this process draws its part of every batch."""
+        return StreamConfig(
+            self.batch_size,
+            seed=self.seed,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
             **self.data.reading(),
-            "batch_size": self.batch_size,
-            "seed": self.seed,
-            "process_index": jax.process_index(),
-            "process_count": jax.process_count(),
-        }
+        )
 
     def _check_ranges(self) -> None:
         adam, loss, rates = self.optimizer, self.objective, self.schedule

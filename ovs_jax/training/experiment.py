@@ -29,8 +29,9 @@ from ovs_jax.training.run_folder import CONFIG_FILE, discard_fruitless, existing
 from ovs_jax.training.schedule import ScheduleConfig, polynomial, warmup_cosine
 from ovs_jax.training.start import start
 from ovs_jax.training.state import Plan, State
-from ovs_jax.training.step import StepConfig, make_step
+from ovs_jax.training.step import Metrics, StepConfig, make_step
 from ovs_jax.training.writer import Writer
+from ovs_jax.typing import Batch
 
 logger = logging.getLogger(__name__)
 
@@ -159,10 +160,9 @@ def _train(
             config.batch_size,
             plan.mesh.size,
         )
-        settings = StepConfig(config.seed, **asdict(config.step))
         outcome = loop.train(
             plan,
-            make_step(plan, task.objective, settings),
+            run_step(config, plan, task.objective),
             state,
             batches,
             config=length,
@@ -192,6 +192,13 @@ def make_mesh(config: RunConfig, *, devices: Sequence[Any] | None = None) -> Mes
             f"{config.batch_size}"
         )
     return mesh
+
+
+def run_step(
+    config: RunConfig, plan: Plan, objective: Objective
+) -> Callable[[State, Batch], tuple[State, Metrics]]:
+    """The step of a run: its objective, differentiated with the settings of its config."""
+    return make_step(plan, objective, StepConfig(config.seed, **vars(config.step)))
 
 
 def make_plan(config: RunConfig, mesh: Mesh, *, steps: int, steps_per_epoch: int) -> Plan:

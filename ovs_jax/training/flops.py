@@ -148,17 +148,11 @@ def segmentation(config: CaptionModelConfig, image_size: int) -> Flops:
     return without_gradient(patches(encoder, image_size) + stages(encoder, image_size) + projected)
 
 
-def training_flops(config: RunConfig, *, text_length: int | None = None) -> float:
+def training_flops(config: RunConfig, *, text_length: int | None = None) -> Flops:
     """Model FLOPs of one image with its texts through a run's training step, both passes.
 
     A step needs ``batch_size`` times as many. Over time and the peak rate of the devices this is
-    the run's model FLOP utilisation. Arguments and errors as for `of_an_image`.
-    """
-    return float(of_an_image(config, text_length=text_length).total)
-
-
-def of_an_image(config: RunConfig, *, text_length: int | None = None) -> Flops:
-    """Model FLOPs of one image with its texts through a run's training step.
+    the run's model FLOP utilisation.
 
     Args:
       config: of the run, of a model that learns from captions.
@@ -187,7 +181,7 @@ def arithmetic(config: RunConfig, mesh: Mesh) -> Arithmetic | None:
 
     @cache
     def each(length: int) -> float:
-        return training_flops(config, text_length=length)
+        return float(training_flops(config, text_length=length).total)
 
     try:
         training_flops(config)

@@ -12,7 +12,6 @@ from ovs_jax.data.benchmarks import open_benchmark
 from ovs_jax.data.benchmarks.folders import open_labelled_folders
 from ovs_jax.data.labelled import labelled_batches
 from ovs_jax.data.pipeline import TrainingBatches
-from ovs_jax.data.pipeline_config import StreamConfig
 from ovs_jax.data.records import Source
 from ovs_jax.evaluation.mask_segmenter import BoundModel, MaskSegmenter, PlainEmbedder
 from ovs_jax.evaluation.pixel_segmenter import PixelSegmenter
@@ -95,7 +94,7 @@ class LabelledTask:
         return labelled_batches(
             open_source(data),
             self.split,
-            StreamConfig(**self._config.stream()),
+            self._config.stream(),
             recipe=data.recipe,
             ignore_label=data.ignore_label,
             most_classes=data.most_classes,
@@ -144,14 +143,12 @@ def mask_model(config: RunConfig) -> registry.MaskModelConfig:
     """The config of the run's model.
 
     Raises:
-      ValueError: it is of a model that does not learn from masks.
+      ValueError: it is of a model that does not learn from label maps.
     """
     model = registry.from_dict(config.model)
     if not isinstance(model, registry.MaskModelConfig):
-        raise ValueError(
-            f"model.name: '{registry.model_name(model)}' does not learn from masks, expected "
-            "zegformer or zegformer_baseline"
-        )
+        wanted = registry.MaskModelConfig
+        raise registry.wrong_kind(model, wanted, field="model.name", learns_from="masks")
     return model
 
 

@@ -20,16 +20,13 @@ import jax
 from benchmark import measure, training
 from benchmark.cases import Case, evaluation_case, training_case
 from benchmark.search import FullError, largest
+from benchmark.torch_groupvit import ALONE, TorchGroupViT
 from ovs_jax.chips import peak_flops
 from ovs_jax.data.text_lengths import LENGTHS
+from ovs_jax.training.caption_task import caption_model
+from ovs_jax.training.config import RunConfig, captioned
+from ovs_jax.training.flops import training_flops
 
-ALONE = (
-    "--config.model.multi_label=False",
-    "--config.objective.multi_label=0.0",
-    "--config.objective.project_tokens=False",
-    "--config.model.encoder.drop_path=0.0",
-)
-"""What makes GroupViT's step the one that `transformers` has, too."""
 STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "stage1": ("ovsegmentor/stage1", ()),
     "stage1_cut": ("ovsegmentor/stage1:buckets", ()),
@@ -230,7 +227,7 @@ def _case(name: str, batch: int, options: Options) -> Case:
     if name == EVALUATION:
         return evaluation_case(batch=batch, smoke=options.smoke)
     config = _config(name, batch, options)
-    length = config.data.text_length
+    length = captioned(config)[0].text_length
     if name == CUT:
         shorter = [each for each in LENGTHS if each < length]
         length = options.cut if options.cut < length else shorter[-1]
@@ -238,7 +235,7 @@ def _case(name: str, batch: int, options: Options) -> Case:
     return training_case(config, name=title, text_length=length)
 
 
-def _config(name: str, batch: int, options: Options) -> Any:
+def _config(name: str, batch: int, options: Options) -> RunConfig:
     experiment, changes = STEPS[name]
     return training.load(
         training.variant(experiment, smoke=options.smoke),
@@ -259,10 +256,6 @@ def _torch_search(options: Options) -> tuple[str, list[Rate]]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu" and not options.smoke:
         return f"{TORCH}: PyTorch has no accelerator here, so nothing to compare with", []
-    from benchmark.torch_groupvit import TorchGroupViT
-    from ovs_jax.models import registry
-    from ovs_jax.training import flops
-
     # For CPUs inductor has every kernel compiled by g++, many minutes even of a nano model.
     backend = "inductor" if device == "cuda" else "aot_eager"
     memory, kind = None, device
@@ -275,7 +268,7 @@ def _torch_search(options: Options) -> tuple[str, list[Rate]]:
 
     def attempt(batch: int, backend: str | None = backend) -> Rate:
         config = _config("groupvit_alone", batch, options)
-        each = flops.of_an_image(config).total
+        each = training_flops(config).total
         torch.compiler.reset()
         gc.collect()  # the batch before
         if device == "cuda":
@@ -283,7 +276,7 @@ def _torch_search(options: Options) -> tuple[str, list[Rate]]:
             torch.cuda.reset_peak_memory_stats()
         with _full():
             model = TorchGroupViT(
-                registry.from_dict(config.model),
+                caption_model(config),
                 batch=batch,
                 device=device,
                 dtype="bfloat16",

@@ -11,20 +11,19 @@ metrics of the log, and the maps of both stages are multiplied in the program, t
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
-import optax
 
-from benchmark.torch_groupvit import RATE, Runs, TorchGroupViT, inputs
-from ovs_jax import parallel
-from ovs_jax.models.registry import build, model_config
+from benchmark import training
+from benchmark.torch_groupvit import ALONE, Runs, TorchGroupViT, inputs
+from benchmark.training import Trainer
 from ovs_jax.nn import functional
 from ovs_jax.training import flops
-from ovs_jax.training import state as states
-from ovs_jax.training.objectives import CaptionObjective
-from ovs_jax.training.optimizer import OptimizerConfig
-from ovs_jax.training.step import StepConfig, make_step
+from ovs_jax.training.caption_task import caption_model
+from ovs_jax.training.config import RunConfig
+from ovs_jax.typing import Batch
 
 MISSING = (
     "--against-torch: {name} is not installed here; in an environment with this package, "
@@ -70,21 +69,19 @@ def comparisons(batch: int, threads: int) -> tuple[list[Comparison], dict[str, A
         raise ValueError(MISSING.format(name="transformers")) from error
     torch.set_num_threads(threads)
 
-    config = model_config(
-        "groupvit", "vit_small", overrides={"multi_label": False, "encoder": {"drop_path": 0.0}}
-    )
-    arrays = inputs(batch, config.encoder.image_size, config.text.length, config.text.vocabulary)
-    ours, count = our_runs(config, arrays)
-    other = TorchGroupViT(config, batch=batch, device="cpu", dtype="float32", backend=None)
+    run = training.load("groupvit/gcc_yfcc", batch=batch, dtype="float32", overrides=ALONE)
+    model = caption_model(run)
+    size, text = model.encoder.image_size, model.text
+    ours, count = our_runs(run, inputs(batch, size, text.length, text.vocabulary))
+    other = TorchGroupViT(model, batch=batch, device="cpu", dtype="float32", backend=None)
     if count != other.parameters:
         raise ValueError(
             f"--against-torch: {count} parameters here and {other.parameters} in transformers"
         )
     theirs = {"training step": other.train, "inference": other.infer}
-    objective = CaptionObjective(project_tokens=False)
     counted = {
-        "training step": flops.training(config, objective, text_length=config.text.length),
-        "inference": flops.segmentation(config, config.encoder.image_size),
+        "training step": flops.training_flops(run),
+        "inference": flops.segmentation(model, size),
     }
     facts = {
         "torch": torch.__version__,
@@ -97,28 +94,19 @@ def comparisons(batch: int, threads: int) -> tuple[list[Comparison], dict[str, A
     ], facts
 
 
-def our_runs(config: Any, arrays: dict[str, Any]) -> tuple[Runs, int]:
+def our_runs(config: RunConfig, arrays: Batch) -> tuple[Runs, int]:
     """The training step and the features of this package; and the number of parameters."""
-    plan = states.plan(
-        build(config),
-        mesh=parallel.make_mesh((1, 1, 1), devices=jax.devices()[:1]),
-        config=OptimizerConfig(),
-        schedule=optax.constant_schedule(RATE),
-    )
-    placed = parallel.shard_batch(arrays, plan.mesh)
-    objective = CaptionObjective(project_tokens=False)
-    step = make_step(plan, objective, StepConfig()).lower(plan.shapes, placed).compile()
-    state = [states.scratch(plan, 0)]
+    trainer = Trainer(config)
+    plan, placed = trainer.plan, trainer.place(arrays)
+    program, _ = trainer.compile(placed)
 
     @jax.jit
     def features(params: Any, stats: Any, images: Any) -> Any:
         return functional.bind(plan.static, params, stats).segment_features(images)
 
-    def train() -> None:
-        state[0], metrics = step(state[0], placed)
-        jax.block_until_ready((state[0], metrics))
-
     def infer() -> None:
-        jax.block_until_ready(features(state[0]["params"], state[0]["stats"], placed["image"]))
+        state = trainer.state
+        jax.block_until_ready(features(state["params"], state["stats"], placed["image"]))
 
-    return {"training step": train, "inference": infer}, functional.count(plan.shapes["params"])
+    runs: Runs = {"training step": partial(trainer.run, placed, program), "inference": infer}
+    return runs, functional.count(plan.shapes["params"])

@@ -17,8 +17,8 @@ from ovs_jax.nn import functional
 from ovs_jax.text.class_sets import class_set
 from ovs_jax.text.tokenizers import load_tokenizer
 from ovs_jax.training import flops
-from ovs_jax.training.caption_task import caption_model
-from ovs_jax.training.config import RunConfig
+from ovs_jax.training.caption_task import batch_fields, caption_model
+from ovs_jax.training.config import RunConfig, captioned
 from ovs_jax.typing import Batch
 
 TRAINING = {"stage1": "ovsegmentor/stage1", "stage2": "ovsegmentor/stage2"}
@@ -65,7 +65,7 @@ def training_case(config: RunConfig, *, name: str, text_length: int | None = Non
       text_length: tokens of every text; the config's if not given.
     """
     model = caption_model(config)
-    length = text_length or config.data.text_length
+    length = text_length or captioned(config)[0].text_length
     trainer = Trainer(config)
     arrays = trainer.place(random_batch(model, config, length))
     program, seconds = trainer.compile(arrays)
@@ -75,7 +75,7 @@ def training_case(config: RunConfig, *, name: str, text_length: int | None = Non
         images=config.batch_size,
         dtype=config.step.dtype,
         run=lambda: trainer.run(arrays, program),
-        flops=flops.of_an_image(config, text_length=length) * config.batch_size,
+        flops=flops.training_flops(config, text_length=length) * config.batch_size,
         xla_flops=xla_flops(program, trainer.plan.mesh.size),
         program_bytes=program_bytes(program),
         compile_seconds=seconds,
@@ -96,15 +96,13 @@ def random_batch(model: registry.CaptionModelConfig, config: RunConfig, length: 
         ids = rng.integers(5, vocabulary, (*shape, length)).astype(np.int32)
         return {"ids": ids, "mask": np.arange(length) < kept[..., None]}
 
-    objective = config.objective
-    arrays: dict[str, Any] = {"image": images(), "caption": texts(batch)}
-    if objective.multi_label:
-        arrays["prompts"] = texts(batch, config.data.prompt_count)
-    if objective.entity:
-        arrays |= {"question": texts(batch), "answer": texts(batch)}
-    if objective.mask:
-        arrays |= {"cross_image": images(), "cross_entity": texts(batch)}
-    return arrays
+    data, objective = captioned(config)
+    return {
+        name: images() if name.endswith("image")
+        else texts(batch, data.prompt_count) if name == "prompts"
+        else texts(batch)
+        for name in batch_fields(objective)
+    }  # fmt: skip
 
 
 def evaluation_case(*, batch: int, smoke: bool = False) -> Case:

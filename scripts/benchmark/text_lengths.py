@@ -16,6 +16,7 @@ from benchmark.training import Trainer
 from ovs_jax.data.text_lengths import cut_texts, fitting_length, needed_length
 from ovs_jax.text.entities import entity_rule
 from ovs_jax.training.caption_task import caption_model
+from ovs_jax.training.config import captioned
 from ovs_jax.typing import Batch
 
 FRAME = 2
@@ -78,7 +79,7 @@ def compare(
         raise ValueError(f"--captions {file}: expected at least {batch}, got {len(captions)}")
     name = training.variant("ovsegmentor/stage1:buckets", smoke=smoke)
     config = training.load(name, batch=batch, dtype=dtype, overrides=overrides)
-    trainer, most = Trainer(config), config.data.text_length
+    trainer, most = Trainer(config), captioned(config)[0].text_length
     images = random_batch(caption_model(config), config, most)
 
     def run(rows: Batch) -> Callable[[], None]:

@@ -9,6 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from ovs_jax.conversion.sources.groupvit_hf import to_settings
+
+ALONE = (
+    "--config.model.multi_label=False",
+    "--config.objective.multi_label=0.0",
+    "--config.objective.project_tokens=False",
+    "--config.model.encoder.drop_path=0.0",
+)
+"""What makes GroupViT's step the one that `transformers` has, too."""
 RATE = 1e-5
 Runs = dict[str, Callable[[], None]]
 
@@ -45,7 +54,8 @@ class TorchGroupViT:
         transformers.logging.set_verbosity_error()
         torch.manual_seed(0)
         self._torch, self._device, self._dtype = torch, device, dtype
-        self.model = transformers.GroupViTModel(_sizes(transformers, config)).to(device)
+        settings = to_settings(config, end_id=config.text.vocabulary - 1)
+        self.model = transformers.GroupViTModel(transformers.GroupViTConfig(**settings)).to(device)
         self._called: Any = self.model
         if backend is not None:
             self._called = torch.compile(self.model, dynamic=False, backend=backend)
@@ -90,31 +100,3 @@ class TorchGroupViT:
             groups = found.last_hidden_state
             model.visual_projection(groups.reshape(-1, groups.shape[-1]))
             torch.matmul(found.attentions[1], found.attentions[0])
-
-
-def _sizes(transformers: Any, config: Any) -> Any:
-    encoder, words = config.encoder, config.text
-    return transformers.GroupViTConfig(
-        vision_config={
-            "hidden_size": encoder.width,
-            "intermediate_size": 4 * encoder.width,
-            "depths": list(encoder.depths),
-            "num_hidden_layers": sum(encoder.depths),
-            "num_group_tokens": list(encoder.group_tokens),
-            "num_output_groups": [*encoder.output_groups, encoder.output_groups[-1]],
-            "num_attention_heads": encoder.heads[0],
-            "image_size": encoder.image_size,
-            "patch_size": encoder.patch_size,
-        },
-        text_config={
-            "hidden_size": words.width,
-            "intermediate_size": words.hidden,
-            "num_hidden_layers": words.depth,
-            "num_attention_heads": words.heads,
-            "max_position_embeddings": words.length,
-            "vocab_size": words.vocabulary,
-            "eos_token_id": words.vocabulary - 1,
-        },
-        projection_dim=config.projector.outputs,
-        projection_intermediate_dim=config.projector.hidden,
-    )

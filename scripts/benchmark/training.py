@@ -11,9 +11,9 @@ from ovs_jax.cli import config as experiments
 from ovs_jax.mapping import from_mapping
 from ovs_jax.training import experiment
 from ovs_jax.training import state as states
-from ovs_jax.training.config import RunConfig
+from ovs_jax.training.config import RunConfig, captioned
 from ovs_jax.training.objectives import Objective
-from ovs_jax.training.step import StepConfig, make_step
+from ovs_jax.training.state import State
 from ovs_jax.typing import Batch
 
 
@@ -40,15 +40,21 @@ class Trainer:
 
     Args:
       config: of the run.
-      objective: in place of the config's.
+      objective: what to differentiate; without it that of a config which learns from captions.
     """
 
     def __init__(self, config: RunConfig, *, objective: Objective | None = None) -> None:
         mesh = experiment.make_mesh(config)
         self.plan = experiment.make_plan(config, mesh, steps=1000, steps_per_epoch=100)
-        settings = StepConfig(config.seed, **vars(config.step))
-        self._step: Any = make_step(self.plan, objective or config.objective, settings)
+        self._step: Any = experiment.run_step(config, self.plan, objective or captioned(config)[1])
         self._state: Any = None
+
+    @property
+    def state(self) -> State:
+        """The state after the steps so far; the next one takes its memory."""
+        if self._state is None:
+            self._state = states.scratch(self.plan, 0)
+        return self._state
 
     def place(self, batch: Batch) -> Batch:
         """A batch on the devices."""
@@ -67,7 +73,5 @@ class Trainer:
           batch: of the step.
           program: from `compile`; otherwise compiled when shapes are first met.
         """
-        if self._state is None:
-            self._state = states.scratch(self.plan, 0)
-        self._state, metrics = (program or self._step)(self._state, batch)
+        self._state, metrics = (program or self._step)(self.state, batch)
         jax.block_until_ready((self._state, metrics))

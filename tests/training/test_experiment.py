@@ -1,6 +1,6 @@
 """Experiments put together: the real model and data, on one device and on eight."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +143,7 @@ def test_the_step_of_every_smoke_variant_fits_its_batches(name: str) -> None:
     batches = task.open_batches()
     mesh = experiment.make_mesh(config)
     plan = experiment.make_plan(config, mesh, steps=config.steps, steps_per_epoch=1)
-    step = make_step(plan, task.objective, StepConfig(config.seed, **asdict(config.step)))
+    step = experiment.run_step(config, plan, task.objective)
     batch = next(batches)
     state, metrics = jax.eval_shape(step, plan.shapes, batch)
     batches.close()

@@ -19,6 +19,8 @@ from ovs_jax.typing import ClassSet
 
 UNSEEN = ("blue umbrella", "purple kite", "red ball", "green book")
 """Classes without training masks in zero-shot experiments."""
+BODIES = ("red", "yellow", "green", "blue", "purple")
+"""The colours of objects in zero-shot experiments."""
 SPLIT = "synthetic"
 """The name of the division that holds them out."""
 COMMON = 0.9
