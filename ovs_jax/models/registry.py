@@ -7,7 +7,6 @@ CLIP, a residual network): what training may start from.
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import lru_cache
-from types import UnionType
 from typing import Any
 
 from flax import nnx
@@ -55,7 +54,7 @@ _ENCODERS: dict[str, tuple[type, Callable[..., nnx.Module]]] = {
 }
 
 
-def wrong_kind(config: Any, wanted: UnionType, *, field: str, learns_from: str) -> ValueError:
+def wrong_kind(config: Any, wanted: Any, *, field: str, learns_from: str) -> ValueError:
     """The error of a model that does not learn from what is there; names those that do.
 
     Args:

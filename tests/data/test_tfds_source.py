@@ -10,6 +10,8 @@ from PIL import Image
 
 from ovs_jax.data.records import BadRecordError, CaptionSource
 from ovs_jax.data.sources import open_image_text
+from ovs_jax.training.caption_task import open_source
+from ovs_jax.training.config import DataConfig
 
 
 class Squares(tfds.core.GeneratorBasedBuilder):
@@ -57,6 +59,19 @@ def test_records_hold_the_encoded_image_and_its_caption(data_dir: Path, name: st
         assert record["caption"] == caption
         assert Image.open(io.BytesIO(record["image"])).size == (4, 4)
         assert record["key"].endswith(f"squares/1.2.0:val:{index}")
+
+
+def test_a_run_reads_the_data_set_below_its_data_dir(data_dir: Path) -> None:
+    config = DataConfig(
+        source="tfds:squares:val",
+        data_dir=str(data_dir),
+        image_column="picture",
+        caption_column="text",
+    )
+    source, vocabulary = open_source(config)
+    assert isinstance(source, CaptionSource)
+    assert source.captions() == opened(data_dir).captions()
+    assert vocabulary is None
 
 
 def test_what_is_not_there_is_named_with_what_is(data_dir: Path) -> None:
