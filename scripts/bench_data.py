@@ -4,7 +4,8 @@
     python scripts/bench_data.py --photos FOLDER          with the photos of a folder
     python scripts/bench_data.py --cases index --captions 4000000
 
-decode   images a second and core: decoding alone, and with the image preparation of each recipe
+decode   images a second and core: decoding alone, by Pillow and as done here, and with the image
+         preparation of each recipe
 batches  batches a second from end to end, entries and preparation of both recipes, 0, 1, 2 workers
 ingest   MB and images a second of ``ovs-jax data ingest``, in one process
 filter   captions a second of ``ovs-jax data filter-entities``, in one process
@@ -24,6 +25,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,6 +35,7 @@ import numpy as np
 from benchmark import machine
 from benchmark.captions import made_captions
 from benchmark.photos import describe_photos, drawn_photos, read_photos
+from PIL import Image
 
 from ovs_jax.data.caption_rows import RowFile
 from ovs_jax.data.filtering import filter_rows
@@ -91,16 +94,18 @@ def bench_decode(photos: list[bytes], arguments: argparse.Namespace) -> Row:
         recipes[name](Photo(photos[number], name="photo"), rng)
 
     functions: dict[str, Callable[[int], Any]] = {
-        "decoding": lambda number: decode_image(photos[number], name="photo")
+        "Pillow": lambda number: np.asarray(Image.open(BytesIO(photos[number])).convert("RGB")),
+        "decoding": lambda number: decode_image(photos[number], name="photo"),
     }
     for name in recipes:
         functions[f"decoding + {name}"] = lambda number, name=name: prepare(name, number)
     seconds = in_seconds_each(functions, count=len(photos), repeats=arguments.repeats)
     row = {name: {"images_per_second_and_core": 1 / value} for name, value in seconds.items()}
     for name, value in seconds.items():
-        share = seconds["decoding"] / value
-        row[name]["share_of_decoding_speed"] = share
-        print(f"  {name:<20} {1 / value:8.0f} images/s and core, {share:.0%} of decoding alone")
+        shares = {other: seconds[other] / value for other in ("decoding", "Pillow")}
+        row[name] |= {f"share_of_{other}_speed".lower(): share for other, share in shares.items()}
+        told = ", ".join(f"{share:.0%} of {other} alone" for other, share in shares.items())
+        print(f"  {name:<20} {1 / value:8.0f} images/s and core, {told}")
     return row
 
 

@@ -104,6 +104,62 @@ def test_a_part_of_a_photo_is_that_of_the_decoded_image(orientation: int) -> Non
     np.testing.assert_array_equal(photo.part(box, least=14), take_part(whole, box, least=14))
 
 
+JPEG_KINDS = (
+    {}, {"progressive": True}, {"optimize": True, "quality": 20}, {"quality": 100},
+    {"subsampling": 0}, {"subsampling": 1}, {"subsampling": 2},
+)  # fmt: skip
+
+
+@given(
+    st.tuples(st.integers(8, 70), st.integers(8, 70)),
+    st.sampled_from(["RGB", "L", "CMYK"]),
+    st.sampled_from(JPEG_KINDS),
+    st.sampled_from([1, 2, 4, 8]),
+    st.integers(0, 1000),
+)
+def test_a_jpeg_gives_the_pixels_that_pillow_gives(
+    size: tuple[int, int], mode: str, options: dict[str, Any], factor: int, seed: int
+) -> None:
+    noise = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+    data = _encoded(Image.fromarray(noise).convert(mode), "JPEG", **options)
+    picture = Image.open(BytesIO(data))
+    whole = np.asarray(picture.convert("RGB"))
+    np.testing.assert_array_equal(decode_image(data, name="a.jpg"), whole)
+    picture = Image.open(BytesIO(data))
+    picture.draft(None, (picture.width // factor, picture.height // factor))
+    part = Photo(data, name="a.jpg").part((0, 0, size[1], size[0]), least=min(size) // factor)
+    np.testing.assert_array_equal(part, np.asarray(picture.convert("RGB")))
+
+
+@given(st.integers(0, 10_000), st.sampled_from(["cut", "changed", "left out", "twice"]))
+def test_of_a_damaged_jpeg_is_thought_what_pillow_thinks(seed: int, damage: str) -> None:
+    rng = np.random.default_rng(seed)
+    noise = rng.integers(0, 256, (6, 5, 3), np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+    data = bytearray(_encoded(Image.fromarray(noise), "JPEG"))
+    where = int(rng.integers(len(data)))
+    if damage == "cut":
+        data = data[:where]
+    elif damage == "changed":
+        data[where] ^= int(rng.integers(1, 256))
+    elif damage == "left out":
+        del data[where : where + 40]
+    else:
+        data[where:where] = data[where : where + 40]
+    try:
+        expected = np.asarray(Image.open(BytesIO(data)).convert("RGB"))
+    except (OSError, SyntaxError, ValueError):
+        expected = None
+    for decode in (
+        lambda: decode_image(bytes(data), name="a.jpg"),
+        lambda: Photo(bytes(data), name="a.jpg").part((0, 0, 40, 48), least=40),
+    ):
+        if expected is None:
+            with pytest.raises(BadRecordError, match=r"a\.jpg: "):
+                decode()
+        elif expected.shape == (48, 40, 3):
+            np.testing.assert_array_equal(decode(), expected)
+
+
 @given(
     st.tuples(st.integers(16, 150), st.integers(16, 150)),
     st.integers(8, 40),
