@@ -23,9 +23,9 @@ from typing import Any
 Batch = dict[str, Any]
 """A nested dict of arrays with the batch as first axis. Texts are ``{"ids": int32, "mask": bool}``.
 
-Keys: ``image`` (b h w 3, normalised), ``caption`` (b l), ``prompts`` (b k l), ``question`` (b l),
-``answer`` (b l), ``cross_image`` (b h w 3), ``cross_entity`` (b l). An objective names the ones it
-needs.
+Keys: ``image`` (b h w 3, RGB as uint8, or normalised floats), ``caption`` (b l), ``prompts``
+(b k l), ``question`` (b l), ``answer`` (b l), ``cross_image`` (like ``image``), ``cross_entity``
+(b l). An objective names the ones it needs.
 """
 
 

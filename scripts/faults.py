@@ -27,6 +27,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from fault_injection import lives
 from fault_injection.lives import Life, Runs, losses, steps, wait_for
 
@@ -281,7 +282,7 @@ def _spoil(wanted: set[int]) -> None:
     def spoilt(self: Any) -> Any:
         step, batch = self.step, take(self)
         if step in wanted:
-            batch["image"] = batch["image"] * float("nan")
+            batch["image"] = np.full(batch["image"].shape, np.nan, np.float32)
         return batch
 
     TrainingBatches.__next__ = spoilt

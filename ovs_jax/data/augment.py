@@ -168,22 +168,28 @@ class RandomErasing:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A crop, steps on 8-bit pixels, normalisation, and erasing.
+    """A crop, steps on 8-bit pixels, and erasing.
 
     Attributes:
       crop: what is taken of the image.
       steps: applied to it in order.
-      erasing: applied last, to the normalised image; None for none.
+      erasing: applied last, to the normalised image; None for none, and then the pixels stay 8-bit,
+        a quarter of the bytes, until the step normalises them.
     """
 
     crop: RandomResizedCrop
     steps: tuple[Step, ...]
     erasing: RandomErasing | None = None
 
+    @property
+    def dtype(self) -> type[np.generic]:
+        """Of the results."""
+        return np.uint8 if self.erasing is None else np.float32
+
     def __call__(
         self, image: UInt8[np.ndarray, "h w 3"] | Photo, rng: np.random.Generator
-    ) -> Float[np.ndarray, "size size 3"]:
-        """Returns the augmented, normalised image as float32.
+    ) -> UInt8[np.ndarray, "size size 3"] | Float[np.ndarray, "size size 3"]:
+        """Returns the augmented pixels; with erasing, normalised and as float32.
 
         Args:
           image: RGB pixels of any size, or a photograph that is not decoded yet.
@@ -192,8 +198,7 @@ class Recipe:
         pixels = self.crop(image, rng)
         for step in self.steps:
             pixels = step(pixels, rng)
-        normalised = normalize(pixels)
-        return normalised if self.erasing is None else self.erasing(normalised, rng)
+        return pixels if self.erasing is None else self.erasing(normalize(pixels), rng)
 
 
 def stage1_augmentation(size: int) -> Recipe:

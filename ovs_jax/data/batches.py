@@ -22,7 +22,7 @@ from ovs_jax.text.tokenizers import Tokenizer
 from ovs_jax.typing import Batch
 
 Augmentation = Callable[[np.ndarray | Photo, np.random.Generator], np.ndarray]
-"""From a photo or its pixels, uint8 [h, w, 3], to float32 [size, size, 3], ready for the model."""
+"""From a photo or its pixels, uint8 [h, w, 3], to [size, size, 3]: uint8, or normalised floats."""
 
 IMAGE_FIELDS = ("image", "cross_image")
 TEXT_FIELDS = ("caption", "prompts", "question", "answer", "cross_entity")

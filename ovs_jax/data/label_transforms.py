@@ -8,10 +8,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Int, UInt8
 from PIL import Image
-
-from ovs_jax.data.transforms import normalize
 
 PADDING = 128
 """What images are padded with before they are normalised."""
@@ -175,7 +173,7 @@ class LabelRecipe:
         rng: np.random.Generator,
         *,
         ignored: int,
-    ) -> tuple[Float[np.ndarray, "size size 3"], Int[np.ndarray, "size size"]]:
+    ) -> tuple[UInt8[np.ndarray, "size size 3"], Int[np.ndarray, "size size"]]:
         """Draws one training example.
 
         Args:
@@ -185,7 +183,7 @@ class LabelRecipe:
           ignored: the label that the padding gets.
 
         Returns:
-          The normalised image and its labels; what is missing at the bottom and on the right is
+          The pixels and their labels; what is missing at the bottom and on the right is
           padded.
         """
         choices = self.choices
@@ -201,4 +199,4 @@ class LabelRecipe:
             image, label = image[:, ::-1], label[:, ::-1]
         missing = [(0, self.size - side) for side in label.shape]
         image = np.pad(image, (*missing, (0, 0)), constant_values=PADDING)
-        return normalize(image), np.pad(label, missing, constant_values=ignored)
+        return image, np.pad(label, missing, constant_values=ignored)

@@ -19,7 +19,7 @@ from typing import Any, Protocol, runtime_checkable
 import grain
 from absl import flags
 
-from ovs_jax.data.augment import stage1_augmentation, stage2_augmentation
+from ovs_jax.data.augment import Recipe, stage1_augmentation, stage2_augmentation
 from ovs_jax.data.batches import (
     ENTITY_FIELDS,
     Augmentation,
@@ -305,7 +305,7 @@ def mixed_batches(
     return TrainingBatches(builder, config, finish=finish)
 
 
-def augmentation(name: str, size: int) -> Augmentation:
+def augmentation(name: str, size: int) -> Recipe | CenteredSquare:
     """The image preparation of a name in `AUGMENTATIONS`, for square images of ``size`` pixels."""
     one_of("augmentation", name, AUGMENTATIONS)
     if name == "none":

@@ -1,13 +1,12 @@
-"""Images without augmentation: the centred square, scaled and normalised."""
+"""Images without augmentation: the centred square, scaled."""
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 from ovs_jax.data.images import Photo, take_part
-from ovs_jax.data.transforms import normalize
 
 
 @dataclass(frozen=True)
@@ -19,11 +18,12 @@ class CenteredSquare:
     """
 
     size: int
+    dtype = np.uint8
 
     def __call__(
         self, image: UInt8[np.ndarray, "h w 3"] | Photo, rng: np.random.Generator
-    ) -> Float[np.ndarray, "size size 3"]:
-        """Returns the normalised square as float32.
+    ) -> UInt8[np.ndarray, "size size 3"]:
+        """Returns the square.
 
         Args:
           image: RGB pixels of any size, or a photograph that is not decoded yet.
@@ -41,4 +41,4 @@ class CenteredSquare:
             square = np.asarray(
                 cv2.resize(square, (self.size, self.size), interpolation=how), np.uint8
             )
-        return normalize(square)
+        return square

@@ -14,7 +14,7 @@ from ovs_jax.nn.execution import Remat
 from ovs_jax.planning import program_text
 from ovs_jax.planning.program_text import Program
 from ovs_jax.training import experiment
-from ovs_jax.training.caption_task import batch_fields, caption_model
+from ovs_jax.training.caption_task import batch_fields, caption_model, image_dtype
 from ovs_jax.training.config import RunConfig, captioned
 from ovs_jax.training.labelled_config import LabelledDataConfig
 from ovs_jax.training.labelled_task import mask_model
@@ -183,7 +183,7 @@ def batch_shapes(config: RunConfig, mesh: Mesh) -> Batch:
     if isinstance(config.data, LabelledDataConfig):
         side = config.data.recipe.size
         return {
-            "image": array((side, side, 3), np.float32),
+            "image": array((side, side, 3), np.uint8),
             "label": array((side, side), np.int32),
             "classes": array((config.data.most_classes,), np.int32),
         }
@@ -193,7 +193,8 @@ def batch_shapes(config: RunConfig, mesh: Mesh) -> Batch:
         shape = (*more, data.text_length)
         return {"ids": array(shape, np.int32), "mask": array(shape, np.bool_)}
 
-    image = array((model.encoder.image_size, model.encoder.image_size, 3), np.float32)
+    side = model.encoder.image_size
+    image = array((side, side, 3), image_dtype(data))
     prompts = texts(data.prompt_count)
     return {
         name: image if name.endswith("image") else prompts if name == "prompts" else texts()

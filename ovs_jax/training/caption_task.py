@@ -3,12 +3,18 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 from jax.sharding import Mesh
 
 from ovs_jax import parallel
 from ovs_jax.data.index_files import open_index
 from ovs_jax.data.mixture import ImageTextSet
-from ovs_jax.data.pipeline import PipelineConfig, TrainingBatches, mixed_batches
+from ovs_jax.data.pipeline import (
+    PipelineConfig,
+    TrainingBatches,
+    augmentation,
+    mixed_batches,
+)
 from ovs_jax.data.records import CaptionSource, Source
 from ovs_jax.data.sources import open_image_text
 from ovs_jax.evaluation.group_segmenter import GroupSegmenter
@@ -120,6 +126,11 @@ def batch_fields(objective: CaptionObjective) -> tuple[str, ...]:
     fields += ["question", "answer"] if objective.entity else []
     fields += ["cross_image", "cross_entity"] if objective.mask else []
     return tuple(fields)
+
+
+def image_dtype(data: DataConfig) -> type[np.generic]:
+    """Of the images of a batch: 8-bit, or float32 once something is put into normalised ones."""
+    return augmentation(data.augmentation, 1).dtype
 
 
 def caption_model(config: RunConfig) -> registry.CaptionModelConfig:

@@ -17,7 +17,7 @@ from ovs_jax.nn import functional
 from ovs_jax.text.class_sets import class_set
 from ovs_jax.text.tokenizers import load_tokenizer
 from ovs_jax.training import flops
-from ovs_jax.training.caption_task import batch_fields, caption_model
+from ovs_jax.training.caption_task import batch_fields, caption_model, image_dtype
 from ovs_jax.training.config import RunConfig, captioned
 from ovs_jax.typing import Batch
 
@@ -84,11 +84,14 @@ def training_case(config: RunConfig, *, name: str, text_length: int | None = Non
 
 
 def random_batch(model: registry.CaptionModelConfig, config: RunConfig, length: int) -> Batch:
-    """Every entry that the objective needs, from a normal distribution and random token ids."""
+    """Every entry that the objective needs: random images as training has them, random ids."""
     rng = np.random.default_rng(0)
     size, vocabulary, batch = model.encoder.image_size, model.text.vocabulary, config.batch_size
+    data, objective = captioned(config)
 
     def images() -> np.ndarray:
+        if image_dtype(data) == np.uint8:
+            return rng.integers(0, 256, (batch, size, size, 3), np.uint8)
         return rng.standard_normal((batch, size, size, 3), np.float32)
 
     def texts(*shape: int) -> dict[str, np.ndarray]:
@@ -96,7 +99,6 @@ def random_batch(model: registry.CaptionModelConfig, config: RunConfig, length: 
         ids = rng.integers(5, vocabulary, (*shape, length)).astype(np.int32)
         return {"ids": ids, "mask": np.arange(length) < kept[..., None]}
 
-    data, objective = captioned(config)
     return {
         name: images() if name.endswith("image")
         else texts(batch, data.prompt_count) if name == "prompts"

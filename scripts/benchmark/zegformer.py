@@ -121,7 +121,7 @@ def _step(*, batch: int, dtype: str, smoke: bool) -> Iterator[tuple[str, int, Ca
     classes[:, :8] = np.arange(8)
     arrays = trainer.place(
         {
-            "image": rng.standard_normal((batch, size, size, 3), np.float32),
+            "image": rng.integers(0, 256, (batch, size, size, 3), np.uint8),
             "label": np.broadcast_to(stripes, (batch, size, size)).copy(),
             "classes": classes,
         }

@@ -84,4 +84,4 @@ def assert_equal(first: Any, second: Any) -> None:
 
 def numbers(batch: dict[str, Any], name: str = "image") -> list[int]:
     """Which records a batch of `Numbered` holds, from the brightness of its images."""
-    return np.round(batch[name][:, 0, 0, 0] * 58.395 + 123.675).astype(int).tolist()
+    return batch[name][:, 0, 0, 0].tolist()

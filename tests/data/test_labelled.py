@@ -62,7 +62,7 @@ def test_a_batch_has_seen_indices_and_the_classes_that_occur():
     for _ in range(3):
         batch = next(batches)
         assert batch["image"].shape == (4, 16, 16, 3)
-        assert batch["image"].dtype == np.float32
+        assert batch["image"].dtype == np.uint8
         assert batch["label"].dtype == batch["classes"].dtype == np.int32
         for label, classes in zip(batch["label"], batch["classes"], strict=True):
             found = np.unique(label[label >= 0]).tolist()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ovs_jax.data.mixture import ImageTextSet, divide, mix
 from ovs_jax.data.pipeline import PipelineConfig, mixed_batches
 from ovs_jax.text.tokenizers import Tokenizer
+from tests.data.numbered import numbers
 
 FIELDS = ("image", "caption", "cross_image", "cross_entity")
 CONFIG = PipelineConfig(8, 4, 12, fields=FIELDS, augmentation="none", threads=0, seed=5)
@@ -39,10 +40,6 @@ class Grey:
 SETS = (ImageTextSet(Grey(0, 24), 1.0), ImageTextSet(Grey(100, 40), 3.0))
 
 
-def _numbers(batch: dict[str, Any], name: str = "image") -> list[int]:
-    return np.round(batch[name][:, 0, 0, 0] * 58.395 + 123.675).astype(int).tolist()
-
-
 def _epoch(
     sets: Sequence[ImageTextSet], tokenizer: Tokenizer, config: PipelineConfig, steps: int
 ) -> list[dict[str, Any]]:
@@ -62,20 +59,20 @@ def test_every_slice_of_every_batch_has_the_slots_of_each_set(tokenizer: Tokeniz
     assert divide(4, [1.0, 3.0]) == [1, 3]
     for batch in _epoch(SETS, tokenizer, replace(CONFIG, slices=2), 8):
         for name in ("image", "cross_image"):
-            numbers = _numbers(batch, name)
-            first = [number >= 100 for number in numbers]
+            places = numbers(batch, name)
+            first = [number >= 100 for number in places]
             assert first == [False, True, True, True] * 2
-            assert all(n < 12 for n in numbers[:1])
-            assert all(12 <= n < 24 for n in numbers[4:5])
-            assert all(100 <= n < 120 for n in numbers[1:4])
-            assert all(120 <= n < 140 for n in numbers[5:])
+            assert all(n < 12 for n in places[:1])
+            assert all(12 <= n < 24 for n in places[4:5])
+            assert all(100 <= n < 120 for n in places[1:4])
+            assert all(120 <= n < 140 for n in places[5:])
 
 
 def test_each_set_goes_through_its_own_epochs(tokenizer: Tokenizer) -> None:
     with closing(mixed_batches(SETS, tokenizer, CONFIG)) as batches:
         assert batches.records == 64
         assert batches.steps_per_epoch == 8
-        seen = [n for _ in range(12) for n in _numbers(next(batches))]
+        seen = [n for _ in range(12) for n in numbers(next(batches))]
     small, large = (Counter(n for n in seen if (n >= 100) == big) for big in (False, True))
     assert small == Counter(range(24))  # 2 a batch: its first epoch ends with the twelfth
     assert set(large) <= set(range(100, 140))

@@ -11,10 +11,11 @@ from flax import nnx
 from jax.sharding import PartitionSpec
 
 from ovs_jax import parallel
+from ovs_jax.data.transforms import normalize
 from ovs_jax.nn import functional
 from ovs_jax.training import state as states
 from ovs_jax.training.optimizer import OptimizerConfig
-from ovs_jax.training.step import StepConfig, make_step
+from ovs_jax.training.step import StepConfig, make_step, normalized
 from tests.training.stand_in import FROZEN, Pair, batch, make_plan, objective
 
 
@@ -179,6 +180,28 @@ def test_parts_with_the_negatives_of_the_whole_batch_have_its_loss_gradients_and
 def test_an_objective_without_halves_has_no_negatives_beyond_its_part() -> None:
     with pytest.raises(ValueError, match="not possible with this objective"):
         make_step(make_plan(), objective, StepConfig(accumulate=2, negatives="batch"))
+
+
+def test_pixels_are_normalised_as_on_the_host_and_nothing_else_is_changed() -> None:
+    pixels = np.arange(256, dtype=np.uint8)[None, None, :, None].repeat(3, -1)
+    rows = {"image": pixels, "other": pixels / np.float32(7), "ids": np.arange(3)}
+    found = jax.jit(normalized)(rows)
+    np.testing.assert_allclose(found["image"], normalize(pixels[0])[None], rtol=1e-6, atol=1e-7)
+    np.testing.assert_array_equal(found["other"], rows["other"])
+    np.testing.assert_array_equal(found["ids"], rows["ids"])
+
+
+def test_images_reach_the_model_normalised() -> None:
+    def mean(model: Pair, batch: Any, key: jax.Array) -> Any:
+        loss, metrics = objective(model, batch, key)
+        return loss, metrics | {"mean": batch["image"].mean()}
+
+    plan, rows = make_plan(), batch()
+    rows["image"] = np.full((8, 2, 2, 3), 200, np.uint8)
+    _, metrics = make_step(plan, mean, StepConfig())(
+        states.scratch(plan, 3), parallel.shard_batch(rows, plan.mesh)
+    )
+    assert float(metrics["mean"]) == pytest.approx(normalize(rows["image"][0]).mean(), rel=1e-6)
 
 
 def test_bfloat16_computes_near_float32_and_keeps_the_state_in_float32() -> None:
