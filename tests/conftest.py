@@ -1,6 +1,7 @@
 """Eight fake devices, strict ranks and one persistent compilation cache for every test."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -19,6 +20,16 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 # How long an example takes says how busy the machine is, not whether the code is right.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="module")
+def quickly_compiled() -> Iterator[None]:
+    """For tests that compile much, run little, and hold no number against a reference's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # for processes that a test starts
+        jax.config.update("jax_disable_most_optimizations", True)
+        yield
+        jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="session")

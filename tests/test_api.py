@@ -14,6 +14,8 @@ from ovs_jax.nn import functional
 from ovs_jax.training import experiment
 from ovs_jax.training.config import RunConfig
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):

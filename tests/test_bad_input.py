@@ -12,6 +12,7 @@ from PIL import Image
 from ovs_jax.cli.main import main
 from ovs_jax.training import loop
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
 SMOKE = "groupvit/synthetic:smoke"
 Refuse = Callable[..., str]
 
@@ -32,7 +33,7 @@ def make_run(folder: Path, name: str) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a nano GroupViT."""
     return make_run(tmp_path_factory.mktemp("runs") / "groupvit", SMOKE)

@@ -21,6 +21,7 @@ from ovs_jax.training import checkpoint
 from ovs_jax.training.checkpoint import load_model
 from tests.data.damage import damaged_folder, damaged_images
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 40
 SMALL = ("model.encoder.depths=(0,0)", "model.entity=false", "objective.entity=0")

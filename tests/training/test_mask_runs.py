@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -43,6 +42,7 @@ TINY = [
         "evaluation.source=none",
     )
 ]
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
 NAME = "zegformer/synthetic:smoke"
 ZERO = r"decoder/layers/0/(attention/(query|key)/.*|cross/key/bias)"
 """Parameters whose gradient is zero in real arithmetic, so that only rounding is there: segments
@@ -60,14 +60,6 @@ def program(mesh: Mesh) -> tuple[states.Plan, Any]:
     plan = experiment.make_plan(config, mesh, steps=STEPS, steps_per_epoch=1)
     settings = StepConfig(config.seed, **asdict(config.step))
     return plan, make_step(plan, experiment.open_task(config).objective, settings)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quickly_compiled() -> Iterator[None]:
-    """Half of the time here is compiling, and nothing runs long."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """The per-pixel baseline as a whole: trained, loaded and judged as every model is."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -21,6 +20,7 @@ from ovs_jax.training.config import RunConfig
 from ovs_jax.training.labelled_task import LabelledTask
 from ovs_jax.training.mask_objective import PixelObjective
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
 NAME = "zegformer/pixel_baseline:smoke"
 TINY = (
     "model.backbone.stem=8", "model.backbone.width=4", "model.pixel_decoder.width=16",
@@ -37,13 +37,6 @@ CLASSES = ("red ball", "yellow ball", "green ball", "blue ball", "purple ball", 
 def tiny(*overrides: str) -> RunConfig:
     words = [f"--config.{override}" for override in (*TINY, *overrides)]
     return from_mapping(RunConfig, experiments.load(NAME, words).to_dict())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quickly_compiled() -> Iterator[None]:
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def test_a_run_learns_and_what_it_leaves_segments_any_words(tmp_path: Path) -> None:
