@@ -36,8 +36,8 @@ _TURNS = {
 """What sets an image upright, by the orientation that the camera noted."""
 _SIDEWAYS = [_TURNS[number] for number in (5, 6, 7, 8)]
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
-_JPEG, _NOTES = b"\xff\xd8\xff", (b"Exif\0\0", b"tiff:Orientation")
-"""How a JPEG begins, and what stands where a rotation may be noted."""
+_JPEG, _NOTES, _SCAN = b"\xff\xd8", 0xE1, 0xDA
+"""How a JPEG begins, and its markers of what a camera notes, such as a rotation, and of pixels."""
 
 MAX_PIXELS = 100_000_000
 """The most pixels of an image, unless another limit is given: 300 MB once they are decoded."""
@@ -162,7 +162,7 @@ def _plain_jpeg_shape(data: bytes, name: str, max_pixels: int) -> tuple[int, int
     Raises:
       BadRecordError: it has too many pixels.
     """
-    if not data.startswith(_JPEG) or any(note in data for note in _NOTES):
+    if not data.startswith(_JPEG) or _has_notes(data):
         return None
     try:
         *sides, colours, _ = simplejpeg.decode_jpeg_header(data)
@@ -171,6 +171,16 @@ def _plain_jpeg_shape(data: bytes, name: str, max_pixels: int) -> tuple[int, int
     height, width = (int(side) for side in sides)
     _check_pixels(width, height, name, max_pixels)
     return (height, width) if colours in ("YCbCr", "Gray") else None
+
+
+def _has_notes(jpeg: bytes) -> bool:
+    """Whether a camera or an editor noted something; or the file may not be what it seems."""
+    place = 2
+    while place + 4 <= len(jpeg) and jpeg[place] == 0xFF:
+        if jpeg[place + 1] in (_NOTES, _SCAN):
+            return jpeg[place + 1] == _NOTES
+        place += 2 + int.from_bytes(jpeg[place + 2 : place + 4])
+    return True
 
 
 def _plain_jpeg_pixels(
