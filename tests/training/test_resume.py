@@ -57,7 +57,21 @@ def test_a_restored_state_and_data_position_are_those_that_were_saved(tmp_path: 
     again.close()
 
 
-def test_a_checkpoint_moves_to_another_mesh(tmp_path: Path) -> None:
+def test_saving_compiles_nothing(
+    tmp_path: Path, state_at: StateAt, caplog: pytest.LogCaptureFixture
+) -> None:
+    state, run = state_at(0), open_run(tmp_path)
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        run.save(0, state, data())
+        run.close()
+    assert not [record for record in caplog.records if "ompil" in record.getMessage()]
+
+
+@pytest.mark.parametrize("least", [0, 2**20], ids=["cut", "whole"])
+def test_a_checkpoint_moves_to_another_mesh(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least: int
+) -> None:
+    monkeypatch.setattr(resume, "_LEAST_SLICE", least)
     plan, other = make_plan((8, 1, 1)), make_plan((1, 2, 1))
     state, run = states.scratch(plan, 0), open_run(tmp_path)
     run.save(0, state, data())
