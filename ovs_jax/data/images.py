@@ -66,9 +66,7 @@ def decode_image(
       BadRecordError: the file is empty, not an image, truncated, too large, or of a depth without
         a known range.
     """
-    shape = _plain_jpeg_shape(data, name, max_pixels)
-    pixels = None if shape is None else _plain_jpeg_pixels(data, shape)
-    return _colours(_upright(_open(data, name, max_pixels)), name) if pixels is None else pixels
+    return Photo(data, name=name, max_pixels=max_pixels).decoded()
 
 
 class Photo:
@@ -80,6 +78,7 @@ class Photo:
     Args:
       data: the encoded file.
       name: the file, for messages.
+      max_pixels: a photograph that says it has more is refused.
 
     Attributes:
       shape: (height, width), upright.
@@ -89,10 +88,10 @@ class Photo:
         JPEG shows here too.
     """
 
-    def __init__(self, data: bytes, *, name: str) -> None:
-        self._data, self._name = data, name
+    def __init__(self, data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> None:
+        self._data, self._name, self._max_pixels = data, name, max_pixels
         self._image: Image.Image | None = None
-        shape = _plain_jpeg_shape(data, name, MAX_PIXELS)
+        shape = _plain_jpeg_shape(data, name, max_pixels)
         if shape is None:
             self._image = self._header()
             shape = _upright_shape(self._image)
@@ -111,13 +110,17 @@ class Photo:
         """
         side = min(box[2] - box[0], box[3] - box[1])
         factor = next((n for n in (8, 4, 2) if side // n >= least), 1)
-        pixels = self._decoded(factor)
+        pixels = self.decoded(factor)
         rows = _reduced(box[1], box[3], whole=self.shape[0], reduced=pixels.shape[0])
         cols = _reduced(box[0], box[2], whole=self.shape[1], reduced=pixels.shape[1])
         return pixels[rows, cols]
 
-    def _decoded(self, factor: int) -> UInt8[np.ndarray, "h w 3"]:
-        """The photograph, upright; a JPEG at a part of its size."""
+    def decoded(self, factor: int = 1) -> UInt8[np.ndarray, "h w 3"]:
+        """Decodes the photograph, once; a JPEG at a ``factor``-th of its size: 1, 2, 4 or 8.
+
+        Raises:
+          BadRecordError: as `decode_image`.
+        """
         if self._image is None:
             pixels = _plain_jpeg_pixels(self._data, self.shape, factor=factor)
             if pixels is not None:
@@ -131,7 +134,7 @@ class Photo:
 
     def _header(self) -> Image.Image:
         with _named_faults(self._name):
-            image = _opened(self._data, self._name, MAX_PIXELS)
+            image = _opened(self._data, self._name, self._max_pixels)
             if image.format != "JPEG":
                 # Notes of the camera may stand behind the pixels, and Pillow, asked for them,
                 # would swallow what is wrong with these.
