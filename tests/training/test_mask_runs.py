@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from ovs_jax.training import checkpoint, experiment
 from ovs_jax.training import state as states
 from ovs_jax.training.checkpoint import load_model
 from ovs_jax.training.config import RunConfig
-from ovs_jax.training.step import StepConfig, make_step
 
 STEPS = 9
 TINY = [
@@ -58,8 +56,7 @@ def program(mesh: Mesh) -> tuple[states.Plan, Any]:
     """The plan and the step that a run of `tiny` compiles."""
     config = tiny()
     plan = experiment.make_plan(config, mesh, steps=STEPS, steps_per_epoch=1)
-    settings = StepConfig(config.seed, **asdict(config.step))
-    return plan, make_step(plan, experiment.open_task(config).objective, settings)
+    return plan, experiment.run_step(config, plan, experiment.open_task(config).objective)
 
 
 @pytest.fixture(scope="module")
