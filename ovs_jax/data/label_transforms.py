@@ -183,8 +183,7 @@ class LabelRecipe:
           ignored: the label that the padding gets.
 
         Returns:
-          The pixels and their labels; what is missing at the bottom and on the right is
-          padded.
+          The pixels and their labels; what is missing at the bottom and on the right is padded.
         """
         choices = self.choices
         short = choices[int(rng.integers(len(choices)))]

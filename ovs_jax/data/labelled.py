@@ -60,9 +60,9 @@ class LabelledBatchBuilder:
           step: from 0 on.
 
         Returns:
-          ``image`` (uint8 b h w 3), ``label`` (int32 b h w, indices of seen classes,
-          -1 where ignored) and ``classes`` (int32 b n, the indices that occur, filled up with -1);
-          and what went wrong on the way.
+          ``image`` (uint8 b h w 3), ``label`` (int32 b h w, indices of seen classes, -1 where
+          ignored) and ``classes`` (int32 b n, the indices that occur, filled up with -1); and what
+          went wrong on the way.
 
         Raises:
           ValueError: `MOST_TRIES` records in a row cannot be used.

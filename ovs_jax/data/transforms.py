@@ -113,7 +113,7 @@ def resize_antialiased(
 def _smoothing(scale: float) -> Float[np.ndarray, " taps"]:
     """Weights of neighbouring pixels for a scale, with the variance that it asks for."""
     variance = max(scale * scale - 1, 0.0) / 6
-    if variance < 0.035:  # up to a scale of 1.1, where it takes 0.1 grey levels off the difference
+    if variance < 0.035:  # up to a scale of 1.1, where it matters by less than 0.1 grey levels
         return np.ones(1, np.float32)
     if variance <= 0.5:
         return np.asarray([variance / 2, 1 - variance, variance / 2], np.float32)

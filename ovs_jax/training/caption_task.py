@@ -9,12 +9,7 @@ from jax.sharding import Mesh
 from ovs_jax import parallel
 from ovs_jax.data.index_files import open_index
 from ovs_jax.data.mixture import ImageTextSet
-from ovs_jax.data.pipeline import (
-    PipelineConfig,
-    TrainingBatches,
-    augmentation,
-    mixed_batches,
-)
+from ovs_jax.data.pipeline import PipelineConfig, TrainingBatches, augmentation, mixed_batches
 from ovs_jax.data.records import CaptionSource, Source
 from ovs_jax.data.sources import open_image_text
 from ovs_jax.evaluation.group_segmenter import GroupSegmenter

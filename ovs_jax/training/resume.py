@@ -220,8 +220,8 @@ def _handlers() -> ocp.handlers.DefaultCheckpointHandlerRegistry:
     """Those of Orbax, but small arrays of a state are written whole.
 
     Every device that holds a copy would write a slice of it, and every slice be cut by a program of
-    its own. Of small arrays there are hundreds: compiling held up the first checkpoint of a nano
-    model on eight devices for seven seconds.
+    its own. Of small arrays there are hundreds: compiling for them took longer than all the rest of
+    a first checkpoint.
     """
     arrays = ocp.type_handlers.ArrayHandler(min_slice_bytes_for_replica_parallel=_LEAST_SLICE)
     types = ocp.type_handlers.create_type_handler_registry((jax.Array, arrays))

@@ -4,8 +4,7 @@ The program keeps the master parameters, the moments, the batch statistics, norm
 losses in float32; with ``dtype="bfloat16"`` the parameters (temperatures excepted) and the images
 are rounded when the model is put together. Images come as 8-bit pixels, where nothing but their
 normalisation is left to do, and are normalised here: that is a quarter of the bytes to move.
-Gradients are summed over the devices in that dtype and
-added to float32 moments and parameters.
+Gradients are summed over the devices in that dtype and added to float32 moments and parameters.
 """
 
 from collections.abc import Callable
